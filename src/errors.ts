@@ -1,0 +1,66 @@
+/**
+ * The one catalogue of what can go wrong. Every error that varve throws is a {@link VarveError} with a stable `code`;
+ * each code has a heading of the same name in docs/errors.md (a test holds the two equal).
+ */
+
+/** Every code, with the one sentence that docs and tools show for it. `true` marks codes that a retry may cure. */
+export const ERROR_CODES = {
+  INVALID_OPTIONS: false,
+  INVALID_ARGUMENT: false,
+  INVALID_KEY: false,
+  INVALID_VALUE: false,
+  CODEC_MISMATCH: false,
+  SERIALIZATION_FAILURE: true,
+  WRITE_CONFLICT: true,
+  TRANSACTION_CLOSED: false,
+  SAVEPOINT_NOT_FOUND: false,
+  RETRIES_EXHAUSTED: true,
+  SNAPSHOT_TOO_OLD: true,
+  ABORTED: false,
+  MEMORY_LIMIT: false,
+  CAPACITY_EXCEEDED: false,
+  LOCKED: true,
+  CORRUPTION: false,
+  IO: false,
+  POISONED: false,
+  CLOSED: false,
+  READ_ONLY: false,
+} as const satisfies Record<string, boolean>
+
+/** The stable identifier of one kind of failure. Codes are never renamed; new ones may be added in minor versions. */
+export type ErrorCode = keyof typeof ERROR_CODES
+
+/** Extra facts given when an error is made. */
+export interface ErrorDetails {
+  /** What lies beneath: an error of the application, of a codec, or of the operating system. */
+  readonly cause?: unknown
+  /** Overrides the catalogue's answer to "may the same call succeed if it is made again?". */
+  readonly retryable?: boolean
+}
+
+/**
+ * The error class of varve.
+ *
+ * A message says what happened, where, and what to do; it may name keys but never contains values.
+ */
+export class VarveError extends Error {
+  /** Stable identifier; see docs/errors.md for cause and remedy of each. */
+  readonly code: ErrorCode
+  /** Whether making the same call again may succeed without any other change. */
+  readonly retryable: boolean
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    this.code = code
+    this.retryable = details.retryable ?? ERROR_CODES[code]
+  }
+
+  override get name(): string {
+    return 'VarveError'
+  }
+}
+
+/** Throws an internal assertion failure: a bug in varve, never the caller's mistake. */
+export function invariant(condition: boolean, message: string): asserts condition {
+  if (!condition) throw new Error(`varve invariant violated: ${message}`)
+}
