@@ -1,0 +1,34 @@
+import { fileURLToPath } from 'node:url'
+import { defineConfig, type ViteUserConfig } from 'vitest/config'
+
+const source = (path: string): string => fileURLToPath(new URL(`src/${path}`, import.meta.url))
+
+/** Randomised tests do VARVE_RUNS times their usual work (test/support/random.ts), so they get as much more time. */
+const patience = Math.max(1, Number(process.env['VARVE_RUNS'] ?? 1))
+
+/** Where to leave a machine-readable report of the run, if anywhere: .ci/run counts from it. */
+const report = process.env['VARVE_REPORT']
+
+const config: ViteUserConfig = defineConfig({
+  resolve: {
+    alias: [
+      { find: /^varve$/, replacement: source('index.ts') },
+      { find: /^varve\/(skiplist|maplet)$/, replacement: source('$1/index.ts') },
+    ],
+  },
+  oxc: { target: 'node20' },
+  test: {
+    include: ['test/**/*.test.ts'],
+    setupFiles: ['test/support/replay.ts'],
+    environment: 'node',
+    // Processes rather than threads: tests that weigh the heap need one of their own, and only a process takes --expose-gc.
+    pool: 'forks',
+    execArgv: ['--expose-gc'],
+    testTimeout: 30_000 * patience,
+    hookTimeout: 30_000 * patience,
+    typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: 'tsconfig.json', checker: 'tsc', ignoreSourceErrors: true },
+    reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
+  },
+})
+
+export default config
