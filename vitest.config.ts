@@ -26,7 +26,13 @@ const config: ViteUserConfig = defineConfig({
     execArgv: ['--expose-gc'],
     testTimeout: 30_000 * patience,
     hookTimeout: 30_000 * patience,
-    typecheck: { enabled: true, include: ['test/**/*.test-d.ts'], tsconfig: 'tsconfig.json', checker: 'tsc', ignoreSourceErrors: true },
+    typecheck: {
+      enabled: true,
+      include: ['test/**/*.test-d.ts'],
+      tsconfig: 'tsconfig.json',
+      checker: 'tsc',
+      ignoreSourceErrors: true,
+    },
     reporters: report ? ['default', ['json', { outputFile: report }]] : ['default'],
   },
 })

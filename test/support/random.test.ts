@@ -10,7 +10,14 @@ describe('Random', () => {
   })
 
   it('differs by stream, by seed and by fork', () => {
-    const streams = [new Random('a'), new Random('b'), new Random(0), new Random(1), new Random(2 ** 40), new Random('a').fork()]
+    const streams = [
+      new Random('a'),
+      new Random('b'),
+      new Random(0),
+      new Random(1),
+      new Random(2 ** 40),
+      new Random('a').fork(),
+    ]
     const seeds = [new Random('a', seed + 1), new Random(0, seed + 1)]
     const samples = [...streams, ...seeds].map((random) => sample(random).join())
     expect(new Set(samples).size).toBe(samples.length)
