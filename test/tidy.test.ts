@@ -189,6 +189,20 @@ describe('test/', () => {
   })
 })
 
+describe('package-lock.json', () => {
+  it('lists the optional dependencies of every platform: npm ci refuses a lock that lacks one', () => {
+    const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8')) as {
+      packages: Record<string, { optionalDependencies?: Record<string, string> }>
+    }
+    const missing = Object.entries(lock.packages).flatMap(([parent, { optionalDependencies = {} }]) =>
+      Object.keys(optionalDependencies).filter(
+        (name) => !(`node_modules/${name}` in lock.packages) && !(`${parent}/node_modules/${name}` in lock.packages),
+      ),
+    )
+    expect(missing).toEqual([])
+  })
+})
+
 describe('the checks of this file', () => {
   const at = (path: string, text = ''): SourceFile => ({ path, text })
 
