@@ -1,6 +1,16 @@
 import { describe, expect, it } from 'vitest'
-import { commutes, Driver, type Program, type Result, stepsOf, Tally } from '../support/history.ts'
-import { type Mix, randomProgram, randomSchedule, SAFE, SERIALIZABLE, SNAPSHOT, TRACKED } from '../support/history-generate.ts'
+import { Driver, type Program, type Result, stepsOf, Tally } from '../support/history.ts'
+import { commutes } from '../support/history-model.ts'
+import {
+  type Mix,
+  randomProgram,
+  randomSchedule,
+  SAFE,
+  SERIALIZABLE,
+  SNAPSHOT,
+  TRACKED,
+} from '../support/history-generate.ts'
+import { LongHistory, type Workload } from '../support/history-long.ts'
 import { ToyEngine, type ToyPolicy } from '../support/history-toys.ts'
 import { DependencyGraph } from '../support/oracle-graph.ts'
 import { dependencies, judge, type Node, type ReadLevel, type WriteKind } from '../support/oracle.ts'
@@ -29,7 +39,11 @@ function edgesOf(...nodes: Node[]): string[] {
 
 describe('edges of the dependency graph', () => {
   it('E1: overwrites follow each other in commit order', () => {
-    const edges = edgesOf(node('A', 0, 1, { set: 'x' }), node('B', 0, 2, { set: 'x' }), node('C', 0, 3, { delete: 'x' }))
+    const edges = edgesOf(
+      node('A', 0, 1, { set: 'x' }),
+      node('B', 0, 2, { set: 'x' }),
+      node('C', 0, 3, { delete: 'x' }),
+    )
     expect(edges).toEqual(['A ww(x) B', 'B ww(x) C'])
   })
 
@@ -44,7 +58,11 @@ describe('edges of the dependency graph', () => {
   })
 
   it('E1: merges that only associate follow each other', () => {
-    const edges = edgesOf(node('A', 0, 1, { set: 'X' }), node('B', 0, 2, { merge: 'X' }), node('C', 0, 3, { merge: 'X' }))
+    const edges = edgesOf(
+      node('A', 0, 1, { set: 'X' }),
+      node('B', 0, 2, { merge: 'X' }),
+      node('C', 0, 3, { merge: 'X' }),
+    )
     expect(edges).toEqual(['A ww(X) B', 'B ww(X) C'])
   })
 
@@ -133,9 +151,18 @@ describe('verdicts', () => {
 })
 
 const KEYS = ['X', 'x', 'y']
-const MIX: Mix = { keys: KEYS, length: [1, 4], levels: [SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, SNAPSHOT, TRACKED, SAFE] }
+const MIX: Mix = {
+  keys: KEYS,
+  length: [1, 4],
+  levels: [SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, SNAPSHOT, TRACKED, SAFE],
+}
 
-async function examine(policy: ToyPolicy, histories: number, mix = MIX, seen?: (result: Result, programs: Program[]) => void) {
+async function examine(
+  policy: ToyPolicy,
+  histories: number,
+  mix = MIX,
+  seen?: (result: Result, programs: Program[]) => void,
+) {
   const random = new Random(`toy ${policy}`)
   const driver = new Driver(new ToyEngine(policy), KEYS, ['x', 'X'])
   for (let i = 0; i < histories; i++) {
@@ -174,6 +201,35 @@ describe('the examiner sees through toy engines', () => {
   })
 })
 
+describe('the examiner of long histories sees through toy engines', () => {
+  const keys = ['a', 'b', 'c', 'd', 'A', 'B']
+  const workload: Workload = {
+    name: '',
+    keys,
+    skew: 0,
+    inFlight: 8,
+    commits: 3000,
+    length: [1, 6],
+    longReaders: 0,
+    span: 4,
+  }
+
+  async function firstFault(policy: ToyPolicy, seed: number): Promise<string> {
+    const history = new LongHistory(new ToyEngine(policy), keys, new Random(seed))
+    await history.run(workload)
+    return history.tally.reports[0]?.split(':')[0] ?? 'flawless'
+  }
+
+  it('and names what it sees first', async () => {
+    for (let round = 0; round < 5; round++) {
+      expect(await firstFault('serial', round)).toMatch(/needless abort|aborted safe reader/)
+      expect(await firstFault('snapshot', round)).toMatch(/anomaly|needless abort/)
+      expect(await firstFault('committed', round)).toBe('wrong read')
+      expect(await firstFault('anything', round)).toBe('anomaly')
+    }
+  })
+})
+
 /** The committed programs in an order that respects every firm edge, or undefined. */
 function serialOrder(committed: readonly Node[]): number[] | undefined {
   const edges = dependencies(committed, commutes).filter((edge) => edge.firm)
@@ -204,7 +260,10 @@ describe('the graph means what it says', () => {
       if (result.faulty) continue
       const order = serialOrder(result.committed)
       expect(order).toBeDefined()
-      const again = await replayer.run(programs, order!.flatMap((index) => Array(stepsOf(programs[index]!)).fill(index)))
+      const again = await replayer.run(
+        programs,
+        order!.flatMap((index) => Array(stepsOf(programs[index]!)).fill(index)),
+      )
       for (const index of order!) expect(again.observed[index]).toEqual(result.observed[index])
       expect(serial.state).toEqual(engine.state)
       replayed++

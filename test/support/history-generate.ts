@@ -1,5 +1,6 @@
 /** Where histories come from: alphabets of operations, every interleaving of given programs, random programs. */
-import { type Op, type Program, stepsOf, tableOf, type TableName } from './history.ts'
+import { type Level, type Op, tableOf, type TableName } from './history-model.ts'
+import { type Program, stepsOf } from './history.ts'
 import type { Random } from './random.ts'
 
 /** Every point operation on every key. */
@@ -48,13 +49,13 @@ export interface Mix {
   readonly keys: readonly string[]
   readonly length: readonly [shortest: number, longest: number]
   /** Levels to choose from; repeat one to weigh it. */
-  readonly levels: readonly Pick<Program, 'isolation' | 'readOnly'>[]
+  readonly levels: readonly Level[]
 }
 
-export const SERIALIZABLE: Pick<Program, 'isolation' | 'readOnly'> = {}
-export const SNAPSHOT: Pick<Program, 'isolation' | 'readOnly'> = { isolation: 'snapshot' }
-export const TRACKED: Pick<Program, 'isolation' | 'readOnly'> = { readOnly: true }
-export const SAFE: Pick<Program, 'isolation' | 'readOnly'> = { readOnly: 'safe' }
+export const SERIALIZABLE: Level = {}
+export const SNAPSHOT: Level = { isolation: 'snapshot' }
+export const TRACKED: Level = { readOnly: true }
+export const SAFE: Level = { readOnly: 'safe' }
 
 /** A random program, savepoints included. */
 export function randomProgram(mix: Mix, random: Random): Program {

@@ -10,14 +10,14 @@
  */
 import {
   commutes,
-  type Engine,
+  type LongEngine,
   type KeyRange,
   type Session,
   tableOf,
   type TableName,
   type Value,
   within,
-} from './history.ts'
+} from './history-model.ts'
 import { VarveError } from '../../src/errors.ts'
 
 export type ToyPolicy = 'serial' | 'snapshot' | 'committed' | 'anything'
@@ -30,11 +30,11 @@ interface Commit {
   readonly keys: ReadonlySet<string>
 }
 
-export class ToyEngine implements Engine {
+export class ToyEngine implements LongEngine {
   readonly policy: ToyPolicy
   sequence = 0
   state: State = new Map()
-  /** Recent commits; enough for the short histories that the toys are for. */
+  /** Recent commits; enough for the histories that the toys are for. */
   readonly recent: Commit[] = []
 
   constructor(policy: ToyPolicy) {
@@ -45,6 +45,16 @@ export class ToyEngine implements Engine {
     return new ToySession(this)
   }
 
+  snapshot(): Session {
+    return new ToySession(this)
+  }
+
+  autocommit(): Session {
+    return new ToySession(this)
+  }
+
+  async vacuum(): Promise<void> {}
+
   apply(changes: ReadonlyMap<string, Change>): void {
     const next = new Map(this.state)
     for (const [key, change] of changes) {
@@ -54,7 +64,7 @@ export class ToyEngine implements Engine {
     }
     this.state = next
     this.recent.push({ sequence: ++this.sequence, keys: new Set(changes.keys()) })
-    if (this.recent.length > 64) this.recent.shift()
+    if (this.recent.length > 2000) this.recent.shift()
   }
 }
 

@@ -1,203 +1,36 @@
 /**
  * Programs of small transactions, and a driver that runs one interleaving of them, step by step, against a database.
  *
- * The driver keeps a plain multi-version model beside the engine. Every read is compared with the model, and every
- * outcome with the oracle (oracle.ts), which is told what each program read and wrote, never what the engine tracked.
- *
- * Two tables take part. Keys that begin with a lower-case letter live in `sums`, whose values are numbers and whose
- * merges commute (addition); those that begin with an upper-case one in `logs`, strings whose merges only associate.
+ * The driver keeps a plain multi-version model (history-model.ts) beside the engine. Every read is compared with the
+ * model, and every outcome with the oracle (oracle.ts), which is told what each program read and wrote, never what the
+ * engine tracked.
  */
 import {
-  type Commutes,
-  describeCycle,
-  judge,
-  losesToFirstCommitter,
-  type Node,
-  type ReadLevel,
-  type Verdict,
-  type WriteKind,
-} from './oracle.ts'
-
-export type Value = number | string
-
-/** Bounds of a scan. Both tables have string keys, ordered by code unit. */
-export interface KeyRange {
-  readonly gt?: string
-  readonly gte?: string
-  readonly lt?: string
-  readonly lte?: string
-  readonly reverse?: boolean
-  readonly limit?: number
-}
-
-/** One step of a program. `take` is how many entries the consumer pulls before it walks away. */
-export type Op =
-  | { readonly op: 'get' | 'has' | 'set' | 'delete' | 'merge'; readonly key: string }
-  | {
-      readonly op: 'scan'
-      readonly over: TableName
-      readonly range: KeyRange
-      readonly take: number
-      readonly level: ReadLevel
-    }
-  | { readonly op: 'count'; readonly over: TableName; readonly range: KeyRange }
-  | { readonly op: 'savepoint' | 'rollbackTo' | 'pause' }
-
-export type TableName = 'sums' | 'logs'
+  Attempt,
+  commutes,
+  describeOp,
+  type Engine,
+  identityOf,
+  type Level,
+  Model,
+  type Op,
+  type Pending,
+  same,
+  show,
+  Universe,
+  type Value,
+} from './history-model.ts'
+import { describeCycle, judge, losesToFirstCommitter, type Node, type ReadLevel, type Verdict } from './oracle.ts'
 
 /** What one transaction does: it begins right before its first operation. */
-export interface Program {
+export interface Program extends Level {
   readonly ops: readonly Op[]
-  readonly isolation?: 'serializable' | 'snapshot'
-  readonly readOnly?: boolean | 'safe'
   readonly end?: 'commit' | 'rollback'
 }
-
-/** One transaction of the engine under test, over both tables. */
-export interface Session {
-  readonly sequence: number
-  get(key: string): Value | undefined
-  has(key: string): boolean
-  set(key: string, value: Value): void
-  delete(key: string): boolean
-  merge(key: string, operand: Value): void
-  entries(over: TableName, range: KeyRange): Iterator<[string, Value]>
-  keys(over: TableName, range: KeyRange): Iterator<string>
-  count(over: TableName, range: KeyRange): number
-  savepoint(): unknown
-  rollbackTo(savepoint: never): void
-  commit(): Promise<void>
-  rollback(): void
-}
-
-/** What the driver asks of a database. */
-export interface Engine {
-  begin(options: Pick<Program, 'isolation' | 'readOnly'>): Session
-  /** The sequence of the newest commit. */
-  readonly sequence: number
-}
-
-export function tableOf(key: string): TableName {
-  return key >= 'a' ? 'sums' : 'logs'
-}
-
-export const commutes: Commutes = (key) => tableOf(key) === 'sums'
-
-const identityOf = (key: string): Value => (commutes(key) ? 0 : '')
-
-const combine = (current: Value, operand: Value): Value =>
-  typeof current === 'number' ? current + (operand as number) : current + (operand as string)
 
 /** A value that no other step of the same history writes. */
 function valueOf(key: string, program: number, step: number): Value {
   return commutes(key) ? 10 ** program * (step + 1) : `${program + 1}.${step + 1};`
-}
-
-/** Committed state: for every key its values in commit order. */
-export class Model {
-  readonly #versions = new Map<string, { sequence: number; value: Value | undefined }[]>()
-
-  read(key: string, snapshot: number): Value | undefined {
-    const versions = this.#versions.get(key)
-    if (versions === undefined) return undefined
-    for (let i = versions.length - 1; i >= 0; i--) if (versions[i]!.sequence <= snapshot) return versions[i]!.value
-    return undefined
-  }
-
-  install(pending: ReadonlyMap<string, Pending>, sequence: number): void {
-    for (const [key, write] of pending) {
-      let versions = this.#versions.get(key)
-      if (versions === undefined) this.#versions.set(key, (versions = []))
-      versions.push({ sequence, value: applied(key, write, versions.at(-1)?.value) })
-    }
-  }
-}
-
-/** What a transaction means to do to one key. */
-export type Pending =
-  | { readonly kind: 'set'; readonly value: Value }
-  | { readonly kind: 'delete' }
-  | { readonly kind: 'merge'; readonly operands: readonly Value[] }
-
-function applied(key: string, write: Pending, current: Value | undefined): Value | undefined {
-  if (write.kind === 'set') return write.value
-  if (write.kind === 'delete') return undefined
-  return write.operands.reduce(combine, current ?? identityOf(key))
-}
-
-/**
- * What one running transaction sees, read from the model, and what it has read and written so far. Own writes are not
- * reads; an own merge is a blind write until the key's value is asked for, and makes the key exist by itself.
- */
-export class Recorder {
-  readonly reads: Map<string, ReadLevel> = new Map()
-  readonly snapshot: number
-  pending: Map<string, Pending> = new Map()
-  readonly #model: Model
-  readonly #universe: readonly string[]
-
-  /** `universe` holds every key of the history in order. */
-  constructor(model: Model, universe: readonly string[], snapshot: number) {
-    this.#model = model
-    this.#universe = universe
-    this.snapshot = snapshot
-  }
-
-  get(key: string): Value | undefined {
-    const own = this.pending.get(key)
-    if (own === undefined || own.kind === 'merge') this.reads.set(key, 'value')
-    return this.#see(key)
-  }
-
-  has(key: string): boolean {
-    if (!this.pending.has(key) && !this.reads.has(key)) this.reads.set(key, 'existence')
-    return this.#see(key) !== undefined
-  }
-
-  set(key: string, value: Value): void {
-    this.pending.set(key, { kind: 'set', value })
-  }
-
-  delete(key: string): boolean {
-    const found = this.has(key)
-    if (found) this.pending.set(key, { kind: 'delete' })
-    return found
-  }
-
-  merge(key: string, operand: Value): void {
-    const own = this.pending.get(key)
-    if (own === undefined) this.pending.set(key, { kind: 'merge', operands: [operand] })
-    else if (own.kind === 'merge') this.pending.set(key, { kind: 'merge', operands: [...own.operands, operand] })
-    else this.set(key, combine(own.kind === 'set' ? own.value : identityOf(key), operand))
-  }
-
-  /** What the consumer of `take` entries gets; what lies between the bound and the last entry pulled has been read. */
-  scan(over: TableName, range: KeyRange, take: number, level: ReadLevel): [string, Value][] {
-    const found: [string, Value][] = []
-    const most = Math.min(take, range.limit ?? Infinity)
-    const inside = this.#universe.filter((key) => tableOf(key) === over && within(range, key))
-    for (const key of range.reverse === true ? inside.reverse() : inside) {
-      if (found.length >= most) break
-      const value = level === 'value' ? this.get(key) : this.has(key) ? this.#see(key) : undefined
-      if (value !== undefined) found.push([key, value])
-    }
-    return found
-  }
-
-  #see(key: string): Value | undefined {
-    const committed = this.#model.read(key, this.snapshot)
-    const own = this.pending.get(key)
-    return own === undefined ? committed : applied(key, own, committed)
-  }
-}
-
-export function within(range: KeyRange, key: string): boolean {
-  return (
-    (range.gt === undefined || key > range.gt) &&
-    (range.gte === undefined || key >= range.gte) &&
-    (range.lt === undefined || key < range.lt) &&
-    (range.lte === undefined || key <= range.lte)
-  )
 }
 
 /** What may be wrong with an outcome. */
@@ -256,9 +89,7 @@ interface Running {
   readonly observed: unknown[]
   readonly program: Program
   readonly index: number
-  session: Session
-  recorder: Recorder
-  readonly savepoints: { readonly handle: unknown; readonly pending: Map<string, Pending> }[]
+  readonly attempt: Attempt
   next: number
   outcome: Outcome
 }
@@ -266,14 +97,14 @@ interface Running {
 /** Runs one history after the other in one engine. */
 export class Driver {
   readonly #engine: Engine
-  readonly #universe: readonly string[]
+  readonly #universe: Universe
   readonly #initial: ReadonlySet<string>
   readonly tally: Tally
 
   /** `universe`: every key used; `initial`: those that exist when a history starts. */
   constructor(engine: Engine, universe: readonly string[], initial: readonly string[], tally: Tally = new Tally()) {
     this.#engine = engine
-    this.#universe = [...universe].sort()
+    this.#universe = new Universe(universe)
     this.#initial = new Set(initial)
     this.tally = tally
   }
@@ -293,7 +124,7 @@ export function stepsOf(program: Program): number {
 
 class History {
   readonly #engine: Engine
-  readonly #universe: readonly string[]
+  readonly #universe: Universe
   readonly #tally: Tally
   readonly #programs: readonly Program[]
   readonly #schedule: readonly number[]
@@ -303,7 +134,7 @@ class History {
 
   constructor(
     engine: Engine,
-    universe: readonly string[],
+    universe: Universe,
     tally: Tally,
     programs: readonly Program[],
     schedule: readonly number[],
@@ -318,7 +149,7 @@ class History {
   async reset(initial: ReadonlySet<string>): Promise<void> {
     const session = this.#engine.begin({})
     const pending = new Map<string, Pending>()
-    for (const key of this.#universe) {
+    for (const key of this.#universe.keys) {
       if (initial.has(key)) {
         const value = identityOf(key)
         session.set(key, value)
@@ -343,7 +174,8 @@ class History {
       if (transaction.outcome === 'open') await this.#step(transaction)
       if (this.#faulty) break
     }
-    for (const transaction of running.values()) if (transaction.outcome === 'open') transaction.session.rollback()
+    for (const transaction of running.values())
+      if (transaction.outcome === 'open') transaction.attempt.session.rollback()
     return {
       outcomes: this.#programs.map((_, index) => running.get(index)?.outcome ?? 'open'),
       observed: this.#programs.map((_, index) => running.get(index)?.observed ?? []),
@@ -356,12 +188,12 @@ class History {
     const program = this.#programs[index]!
     const session = this.#engine.begin(program)
     const { sequence } = session
-    const recorder = new Recorder(this.#model, this.#universe, sequence)
+    const attempt = new Attempt(session, this.#model, this.#universe)
     const oldest = program.readOnly === 'safe' ? this.#committed[0]!.sequence : this.#engine.sequence
     if (sequence < oldest || sequence > this.#engine.sequence) {
       this.#fault('wrong read', `T${index + 1} reads at ${sequence}, the newest commit is ${this.#engine.sequence}`)
     }
-    return { program, index, session, recorder, savepoints: [], observed: [], next: 0, outcome: 'open' }
+    return { program, index, attempt, observed: [], next: 0, outcome: 'open' }
   }
 
   async #step(transaction: Running): Promise<void> {
@@ -378,64 +210,24 @@ class History {
   }
 
   #perform(transaction: Running, op: Op): void {
-    const { session, recorder, savepoints } = transaction
-    switch (op.op) {
-      case 'get':
-        return this.#compare(transaction, op, session.get(op.key), recorder.get(op.key))
-      case 'has':
-        return this.#compare(transaction, op, session.has(op.key), recorder.has(op.key))
-      case 'delete':
-        return this.#compare(transaction, op, session.delete(op.key), recorder.delete(op.key))
-      case 'set': {
-        const value = valueOf(op.key, transaction.index, transaction.next)
-        session.set(op.key, value)
-        return recorder.set(op.key, value)
-      }
-      case 'merge': {
-        const operand = valueOf(op.key, transaction.index, transaction.next)
-        session.merge(op.key, operand)
-        return recorder.merge(op.key, operand)
-      }
-      case 'scan': {
-        const expected = recorder.scan(op.over, op.range, op.take, op.level)
-        if (op.level === 'value') {
-          return this.#compare(transaction, op, pull(session.entries(op.over, op.range), op.take), expected)
-        }
-        const keys = expected.map(([key]) => key)
-        return this.#compare(transaction, op, pull(session.keys(op.over, op.range), op.take), keys)
-      }
-      case 'count': {
-        const expected = recorder.scan(op.over, op.range, Infinity, 'existence').length
-        return this.#compare(transaction, op, session.count(op.over, op.range), expected)
-      }
-      case 'savepoint':
-        savepoints.push({ handle: session.savepoint(), pending: new Map(recorder.pending) })
-        return
-      case 'rollbackTo': {
-        const savepoint = savepoints.at(-1)
-        if (savepoint === undefined) return
-        session.rollbackTo(savepoint.handle as never)
-        recorder.pending = new Map(savepoint.pending)
-        return
-      }
-      case 'pause':
-    }
-  }
-
-  #compare(transaction: Running, op: Op, got: unknown, expected: unknown): void {
+    const key = 'key' in op ? op.key : ''
+    const read = transaction.attempt.perform(op, valueOf(key, transaction.index, transaction.next))
+    if (read === undefined) return
+    const { got, expected } = read
     transaction.observed.push(got)
     if (same(got, expected)) return
-    const name = `T${transaction.index + 1} at ${transaction.recorder.snapshot}`
+    const name = `T${transaction.index + 1} at ${transaction.attempt.recorder.snapshot}`
     this.#fault('wrong read', `${name}: ${describeOp(op)} gave ${show(got)}, expected ${show(expected)}`)
   }
 
   #rollback(transaction: Running): void {
-    transaction.session.rollback()
+    transaction.attempt.session.rollback()
     transaction.outcome = 'rolled back'
   }
 
   async #commit(transaction: Running): Promise<void> {
-    const { index, program, recorder, session } = transaction
+    const { index, program, attempt } = transaction
+    const { recorder, session } = attempt
     const node = this.#nodeOf(transaction)
     const verdict = this.#verdict(transaction, node)
     let refusal: unknown
@@ -480,11 +272,9 @@ class History {
     return losesToFirstCommitter(this.#committed, node) ? 'first committer wins' : undefined
   }
 
-  #nodeOf({ index, program, recorder }: Running): Node {
-    const writes = new Map<string, WriteKind>()
-    for (const [key, { kind }] of recorder.pending) writes.set(key, kind)
+  #nodeOf({ index, program, attempt: { recorder } }: Running): Node {
     const reads = program.isolation === 'snapshot' ? new Map<string, ReadLevel>() : recorder.reads
-    return { name: `T${index + 1}`, snapshot: recorder.snapshot, sequence: Infinity, reads, writes }
+    return { name: `T${index + 1}`, snapshot: recorder.snapshot, sequence: Infinity, reads, writes: recorder.writes() }
   }
 
   #fault(fault: Fault, text: string): void {
@@ -497,47 +287,6 @@ class History {
 export function isConflict(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return code === 'SERIALIZATION_FAILURE' || code === 'WRITE_CONFLICT'
-}
-
-function pull<T>(iterator: Iterator<T>, take: number): T[] {
-  const result: T[] = []
-  while (result.length < take) {
-    const step = iterator.next()
-    if (step.done === true) return result
-    result.push(step.value)
-  }
-  iterator.return?.()
-  return result
-}
-
-/** Equality of scalars, keys and entries. */
-function same(a: unknown, b: unknown): boolean {
-  if (!Array.isArray(a) || !Array.isArray(b)) return Object.is(a, b)
-  return a.length === b.length && a.every((item, index) => same(item, b[index]))
-}
-
-const show = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value))
-
-function describeRange(over: TableName, range: KeyRange): string {
-  const text = JSON.stringify(range).replaceAll('"', '')
-  return over === 'sums' ? text : `logs ${text}`
-}
-
-export function describeOp(op: Op): string {
-  switch (op.op) {
-    case 'scan': {
-      const name = op.level === 'value' ? 'entries' : 'keys'
-      return `${name}(${describeRange(op.over, op.range)})${op.take === Infinity ? '' : ` take ${op.take}`}`
-    }
-    case 'count':
-      return `count(${describeRange(op.over, op.range)})`
-    case 'savepoint':
-    case 'rollbackTo':
-    case 'pause':
-      return op.op
-    default:
-      return `${op.op}(${op.key})`
-  }
 }
 
 /** The steps in the order they are taken, one a line. */

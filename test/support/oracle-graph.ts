@@ -89,7 +89,7 @@ export class DependencyGraph {
   readonly #reachedIn = new Column()
   readonly #wantedIn = new Column()
   readonly #cameFrom = new Column()
-  readonly #nodes = new Map<number, Node>()
+  readonly #names = new Map<number, string>()
   #search = 0
   /** Nodes visited by all searches together. */
   visited = 0
@@ -99,10 +99,10 @@ export class DependencyGraph {
   }
 
   /**
-   * A cycle that committing `candidate` now would close, as the transactions on it, or undefined. `outgoing` tells
-   * whether there was anything to search.
+   * A cycle that committing `candidate` now would close, as the names of the transactions on it, or undefined. `outgoing`
+   * tells whether there was anything to search.
    */
-  cycle(candidate: Node): { readonly path: Node[] | undefined; readonly outgoing: boolean } {
+  cycle(candidate: Node): { readonly path: string[] | undefined; readonly outgoing: boolean } {
     this.#search++
     const starts: number[] = []
     for (const [key, level] of candidate.reads) this.#collectOverwriters(this.#state(key), candidate, level, starts)
@@ -117,7 +117,7 @@ export class DependencyGraph {
   /** Adds a committed transaction; those that wrote come in commit order. */
   add(node: Node): void {
     const id = this.#newNode(true)
-    this.#nodes.set(id, node)
+    this.#names.set(id, node.name)
     for (const [key, level] of node.reads) {
       const state = this.#state(key)
       const seen = state.visibleAt(node.snapshot)
@@ -201,7 +201,7 @@ export class DependencyGraph {
     if (node !== NONE) this.#wantedIn.set(node, this.#search)
   }
 
-  #reachWanted(starts: readonly number[], candidate: Node): Node[] | undefined {
+  #reachWanted(starts: readonly number[], candidate: Node): string[] | undefined {
     const stack: number[] = []
     for (const start of starts) this.#reach(start, NONE, stack)
     for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
@@ -221,13 +221,13 @@ export class DependencyGraph {
     stack.push(node)
   }
 
-  #path(end: number, candidate: Node): Node[] {
-    const path: Node[] = [candidate]
+  #path(end: number, candidate: Node): string[] {
+    const path: string[] = []
     for (let node = end; node !== NONE; node = this.#cameFrom.get(node)) {
-      const transaction = this.#nodes.get(node)
-      if (transaction !== undefined) path.splice(1, 0, transaction)
+      const name = this.#names.get(node)
+      if (name !== undefined) path.unshift(name)
     }
-    return path
+    return [candidate.name, ...path]
   }
 
   #newNode(isTransaction: boolean): number {

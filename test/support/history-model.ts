@@ -1,0 +1,346 @@
+/**
+ * What histories are made of: operations, the plain multi-version model they are checked against, and the recorder that
+ * tells what a transaction has read and written.
+ *
+ * Two tables take part. Keys that begin with a lower-case letter live in `sums`, whose values are numbers and whose
+ * merges commute (addition); those that begin with an upper-case one in `logs`, strings whose merges only associate.
+ */
+import type { Commutes, ReadLevel, WriteKind } from './oracle.ts'
+
+export type Value = number | string
+
+/** Bounds of a scan. Both tables have string keys, ordered by code unit. */
+export interface KeyRange {
+  readonly gt?: string
+  readonly gte?: string
+  readonly lt?: string
+  readonly lte?: string
+  readonly reverse?: boolean
+  readonly limit?: number
+}
+
+/** One step of a program. `take` is how many entries the consumer pulls before it walks away. */
+export type Op =
+  | { readonly op: 'get' | 'has' | 'set' | 'delete' | 'merge'; readonly key: string }
+  | {
+      readonly op: 'scan'
+      readonly over: TableName
+      readonly range: KeyRange
+      readonly take: number
+      readonly level: ReadLevel
+    }
+  | { readonly op: 'count'; readonly over: TableName; readonly range: KeyRange }
+  | { readonly op: 'savepoint' | 'rollbackTo' | 'pause' }
+
+export type TableName = 'sums' | 'logs'
+
+/** One transaction of the engine under test, over both tables. */
+export interface Session {
+  readonly sequence: number
+  get(key: string): Value | undefined
+  has(key: string): boolean
+  set(key: string, value: Value): void
+  delete(key: string): boolean
+  merge(key: string, operand: Value): void
+  entries(over: TableName, range: KeyRange): Iterator<[string, Value]>
+  keys(over: TableName, range: KeyRange): Iterator<string>
+  count(over: TableName, range: KeyRange): number
+  savepoint(): unknown
+  rollbackTo(savepoint: never): void
+  commit(): Promise<void>
+  rollback(): void
+}
+
+/** At which level a transaction runs. */
+export interface Level {
+  readonly isolation?: 'serializable' | 'snapshot'
+  readonly readOnly?: boolean | 'safe'
+}
+
+/** What the driver asks of a database. */
+export interface Engine {
+  begin(options: Level): Session
+  /** The sequence of the newest commit. */
+  readonly sequence: number
+}
+
+/** What long histories ask for besides. */
+export interface LongEngine extends Engine {
+  /** A reader of the newest commit or, if `safe`, of a serializable point; nothing is tracked. */
+  snapshot(safe: boolean): Session
+  /** A session for one operation outside every transaction. */
+  autocommit(): Session
+  vacuum(): Promise<unknown>
+}
+
+export function tableOf(key: string): TableName {
+  return key >= 'a' ? 'sums' : 'logs'
+}
+
+export const commutes: Commutes = (key) => tableOf(key) === 'sums'
+
+export const identityOf = (key: string): Value => (commutes(key) ? 0 : '')
+
+const combine = (current: Value, operand: Value): Value =>
+  typeof current === 'number' ? current + (operand as number) : current + (operand as string)
+
+/** Committed state: for every key its values in commit order. */
+export class Model {
+  readonly #versions = new Map<string, { sequence: number; value: Value | undefined }[]>()
+
+  read(key: string, snapshot: number): Value | undefined {
+    const versions = this.#versions.get(key)
+    if (versions === undefined) return undefined
+    let at = versions.length - 1
+    if (at > 16 && versions[at - 16]!.sequence > snapshot) {
+      let low = 0
+      for (at -= 16; low < at;) {
+        const middle = (low + at) >>> 1
+        if (versions[middle]!.sequence > snapshot) at = middle
+        else low = middle + 1
+      }
+    }
+    while (at >= 0 && versions[at]!.sequence > snapshot) at--
+    return versions[at]?.value
+  }
+
+  /** The sequence of the newest change of a key. */
+  changedAt(key: string): number {
+    return this.#versions.get(key)?.at(-1)?.sequence ?? -Infinity
+  }
+
+  install(pending: ReadonlyMap<string, Pending>, sequence: number): void {
+    for (const [key, write] of pending) {
+      let versions = this.#versions.get(key)
+      if (versions === undefined) this.#versions.set(key, (versions = []))
+      const current = versions.at(-1)?.value
+      const value = applied(key, write, current)
+      if (value !== undefined || current !== undefined) versions.push({ sequence, value })
+    }
+  }
+}
+
+/** Every key that a history may use, in order. */
+export class Universe {
+  readonly keys: readonly string[]
+  readonly #tables: Readonly<Record<TableName, readonly string[]>>
+
+  constructor(keys: Iterable<string>) {
+    this.keys = [...new Set(keys)].sort()
+    const logs = this.keys.filter((key) => tableOf(key) === 'logs')
+    this.#tables = { logs, sums: this.keys.slice(logs.length) }
+  }
+
+  /** The keys of a table inside a range, in its direction. */
+  inside(over: TableName, range: KeyRange): readonly string[] {
+    const keys = this.#tables[over]
+    const found: string[] = []
+    for (let at = firstAtOrAfter(keys, range.gte ?? range.gt ?? ''); at < keys.length; at++) {
+      const key = keys[at]!
+      if (within(range, key)) found.push(key)
+      else if (range.gt !== key) break
+    }
+    return range.reverse === true ? found.reverse() : found
+  }
+}
+
+function firstAtOrAfter(keys: readonly string[], bound: string): number {
+  let low = 0
+  let high = keys.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if (keys[middle]! < bound) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** What a transaction means to do to one key. */
+export type Pending =
+  | { readonly kind: 'set'; readonly value: Value }
+  | { readonly kind: 'delete' }
+  | { readonly kind: 'merge'; readonly operands: readonly Value[] }
+
+function applied(key: string, write: Pending, current: Value | undefined): Value | undefined {
+  if (write.kind === 'set') return write.value
+  if (write.kind === 'delete') return undefined
+  return write.operands.reduce(combine, current ?? identityOf(key))
+}
+
+/**
+ * What one running transaction sees, read from the model, and what it has read and written so far. Own writes are not
+ * reads; an own merge is a blind write until the key's value is asked for, and makes the key exist by itself.
+ */
+export class Recorder {
+  readonly reads: Map<string, ReadLevel> = new Map()
+  readonly snapshot: number
+  pending: Map<string, Pending> = new Map()
+  readonly #model: Model
+  readonly #universe: Universe
+
+  constructor(model: Model, universe: Universe, snapshot: number) {
+    this.#model = model
+    this.#universe = universe
+    this.snapshot = snapshot
+  }
+
+  get(key: string): Value | undefined {
+    const own = this.pending.get(key)
+    if (own === undefined || own.kind === 'merge') this.reads.set(key, 'value')
+    return this.#see(key)
+  }
+
+  has(key: string): boolean {
+    if (!this.pending.has(key) && !this.reads.has(key)) this.reads.set(key, 'existence')
+    return this.#see(key) !== undefined
+  }
+
+  set(key: string, value: Value): void {
+    this.pending.set(key, { kind: 'set', value })
+  }
+
+  delete(key: string): boolean {
+    const found = this.has(key)
+    if (found) this.pending.set(key, { kind: 'delete' })
+    return found
+  }
+
+  merge(key: string, operand: Value): void {
+    const own = this.pending.get(key)
+    if (own === undefined) this.pending.set(key, { kind: 'merge', operands: [operand] })
+    else if (own.kind === 'merge') this.pending.set(key, { kind: 'merge', operands: [...own.operands, operand] })
+    else this.set(key, combine(own.kind === 'set' ? own.value : identityOf(key), operand))
+  }
+
+  /** What the consumer of `take` entries gets; what lies between the bound and the last entry pulled has been read. */
+  scan(over: TableName, range: KeyRange, take: number, level: ReadLevel): [string, Value][] {
+    const found: [string, Value][] = []
+    const most = Math.min(take, range.limit ?? Infinity)
+    for (const key of this.#universe.inside(over, range)) {
+      if (found.length >= most) break
+      const value = level === 'value' ? this.get(key) : this.has(key) ? this.#see(key) : undefined
+      if (value !== undefined) found.push([key, value])
+    }
+    return found
+  }
+
+  writes(): Map<string, WriteKind> {
+    return new Map([...this.pending].map(([key, { kind }]) => [key, kind]))
+  }
+
+  #see(key: string): Value | undefined {
+    const committed = this.#model.read(key, this.snapshot)
+    const own = this.pending.get(key)
+    return own === undefined ? committed : applied(key, own, committed)
+  }
+}
+
+export function within(range: KeyRange, key: string): boolean {
+  return (
+    (range.gt === undefined || key > range.gt) &&
+    (range.gte === undefined || key >= range.gte) &&
+    (range.lt === undefined || key < range.lt) &&
+    (range.lte === undefined || key <= range.lte)
+  )
+}
+
+/** A transaction of the engine beside what it ought to see. */
+export class Attempt {
+  readonly session: Session
+  readonly recorder: Recorder
+  readonly #savepoints: { readonly handle: unknown; readonly pending: ReadonlyMap<string, Pending> }[] = []
+
+  constructor(session: Session, model: Model, universe: Universe) {
+    this.session = session
+    this.recorder = new Recorder(model, universe, session.sequence)
+  }
+
+  /** Performs one operation on both sides; what was read here and there, or undefined where nothing is. */
+  perform(op: Op, value: Value): { readonly got: unknown; readonly expected: unknown } | undefined {
+    const { session, recorder } = this
+    switch (op.op) {
+      case 'get':
+        return { got: session.get(op.key), expected: recorder.get(op.key) }
+      case 'has':
+        return { got: session.has(op.key), expected: recorder.has(op.key) }
+      case 'delete':
+        return { got: session.delete(op.key), expected: recorder.delete(op.key) }
+      case 'set':
+        session.set(op.key, value)
+        recorder.set(op.key, value)
+        return undefined
+      case 'merge':
+        session.merge(op.key, value)
+        recorder.merge(op.key, value)
+        return undefined
+      case 'scan':
+        return this.#scan(op)
+      case 'count': {
+        const expected = recorder.scan(op.over, op.range, Infinity, 'existence').length
+        return { got: session.count(op.over, op.range), expected }
+      }
+      case 'savepoint':
+        this.#savepoints.push({ handle: session.savepoint(), pending: new Map(recorder.pending) })
+        return undefined
+      case 'rollbackTo':
+        this.#rollbackTo()
+        return undefined
+      case 'pause':
+        return undefined
+    }
+  }
+
+  #scan(op: Extract<Op, { op: 'scan' }>): { readonly got: unknown; readonly expected: unknown } {
+    const expected = this.recorder.scan(op.over, op.range, op.take, op.level)
+    if (op.level === 'value') return { got: pull(this.session.entries(op.over, op.range), op.take), expected }
+    return { got: pull(this.session.keys(op.over, op.range), op.take), expected: expected.map(([key]) => key) }
+  }
+
+  #rollbackTo(): void {
+    const savepoint = this.#savepoints.at(-1)
+    if (savepoint === undefined) return
+    this.session.rollbackTo(savepoint.handle as never)
+    this.recorder.pending = new Map(savepoint.pending)
+  }
+}
+
+function pull<T>(iterator: Iterator<T>, take: number): T[] {
+  const result: T[] = []
+  while (result.length < take) {
+    const step = iterator.next()
+    if (step.done === true) return result
+    result.push(step.value)
+  }
+  iterator.return?.()
+  return result
+}
+
+/** Equality of scalars, keys and entries. */
+export function same(a: unknown, b: unknown): boolean {
+  if (!Array.isArray(a) || !Array.isArray(b)) return Object.is(a, b)
+  return a.length === b.length && a.every((item, index) => same(item, b[index]))
+}
+
+export const show = (value: unknown): string => (value === undefined ? 'nothing' : JSON.stringify(value))
+
+function describeRange(over: TableName, range: KeyRange): string {
+  const text = JSON.stringify(range).replaceAll('"', '')
+  return over === 'sums' ? text : `logs ${text}`
+}
+
+export function describeOp(op: Op): string {
+  switch (op.op) {
+    case 'scan': {
+      const name = op.level === 'value' ? 'entries' : 'keys'
+      return `${name}(${describeRange(op.over, op.range)})${op.take === Infinity ? '' : ` take ${op.take}`}`
+    }
+    case 'count':
+      return `count(${describeRange(op.over, op.range)})`
+    case 'savepoint':
+    case 'rollbackTo':
+    case 'pause':
+      return op.op
+    default:
+      return `${op.op}(${op.key})`
+  }
+}
