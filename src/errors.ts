@@ -25,7 +25,7 @@ export const ERROR_CODES = {
   POISONED: false,
   CLOSED: false,
   READ_ONLY: false,
-} as const satisfies Record<string, boolean>
+} as const
 
 /** The stable identifier of one kind of failure. Codes are never renamed; new ones may be added in minor versions. */
 export type ErrorCode = keyof typeof ERROR_CODES
@@ -63,4 +63,61 @@ export class VarveError extends Error {
 /** Throws an internal assertion failure: a bug in varve, never the caller's mistake. */
 export function invariant(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`varve invariant violated: ${message}`)
+}
+
+/** One edge of a dependency cycle: `from` must come before `to` in every serial order, because of `key`. */
+export interface ConflictEdge {
+  /** Ids of transactions, as in `Transaction.id`; -1 where it is no longer known. */
+  readonly from: number
+  readonly to: number
+  /** `ww`: `to` overwrote what `from` wrote. `wr`: `to` read what `from` wrote. `rw`: `to` overwrote what `from` read. */
+  readonly kind: 'ww' | 'wr' | 'rw'
+  readonly table: string
+  readonly key: unknown
+}
+
+/** Why a transaction was refused. */
+export interface ConflictReport {
+  /** Id of the refused transaction. */
+  readonly victim: number
+  /**
+   * - `cycle`: committing it would close the dependency cycle in `edges`.
+   * - `overwritten`: a key it wrote was changed since its snapshot (isolation `snapshot`).
+   * - `favoured`: it would have invalidated a transaction that had lost too often.
+   * - `graph-full`: too many transactions were in flight to decide exactly.
+   */
+  readonly reason: 'cycle' | 'overwritten' | 'favoured' | 'graph-full'
+  readonly edges: readonly ConflictEdge[]
+  /** Ids of the transactions in the cycle. */
+  readonly transactions: readonly number[]
+  /** The keys that bind them, each once. */
+  readonly keys: readonly { readonly table: string; readonly key: unknown }[]
+}
+
+/** A transaction was refused because of another; running it again may succeed. `transaction()` does that by itself. */
+export class TransactionError extends VarveError {
+  readonly conflict: ConflictReport
+
+  constructor(code: ErrorCode, message: string, conflict: ConflictReport) {
+    super(code, message)
+    this.conflict = conflict
+  }
+
+  override get name(): string {
+    return 'TransactionError'
+  }
+}
+
+/** Committing would have made the history unserializable. Code `SERIALIZATION_FAILURE`. */
+export class SerializationError extends TransactionError {
+  override get name(): string {
+    return 'SerializationError'
+  }
+}
+
+/** A key that was written was changed by another transaction first. Code `WRITE_CONFLICT`. */
+export class WriteConflictError extends TransactionError {
+  override get name(): string {
+    return 'WriteConflictError'
+  }
 }

@@ -14,3 +14,9 @@ export const MAX_KEY_BYTES = 65_535
  * decoding, and makes a cyclic array end in `INVALID_KEY` instead of a stack overflow.
  */
 export const MAX_KEY_DEPTH = 32
+
+/**
+ * Deepest nesting of a structured value: `[]` has depth 1, `[{}]` has depth 2. It bounds the recursion of everything that
+ * walks values, and makes a cycle end in `INVALID_VALUE` instead of a stack overflow.
+ */
+export const MAX_VALUE_DEPTH = 500

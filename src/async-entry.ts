@@ -1,0 +1,50 @@
+/** One key of a handle; each call is a transaction of its own. See {@link Entry} for the same inside a transaction. */
+import type { Handle } from './handle.ts'
+
+export class AsyncEntry<K, V> {
+  /** The key, as it was given. */
+  readonly key: K
+  readonly #handle: Handle<K, V>
+
+  /** @internal */
+  constructor(handle: Handle<K, V>, key: K) {
+    this.#handle = handle
+    this.key = key
+  }
+
+  /** Whether the key has a value now. */
+  get exists(): boolean {
+    return this.#handle.has(this.key)
+  }
+
+  /** The value now, or undefined. */
+  get value(): V | undefined {
+    return this.#handle.get(this.key)
+  }
+
+  /** The value if there is one; else sets `value`. */
+  orInsert(value: V): Promise<V> {
+    return this.#handle.getOrInsert(this.key, value)
+  }
+
+  /** The value if there is one; else sets what `fn` returns. */
+  orInsertComputed(fn: (key: K) => V): Promise<V> {
+    return this.#handle.getOrInsertComputed(this.key, fn)
+  }
+
+  /** Replaces the value, if there is one, by what `fn` makes of it; resolves to the entry, for chaining. */
+  async andModify(fn: (value: V) => V): Promise<this> {
+    await this.#handle.update(this.key, (value) => (value === undefined ? undefined : fn(value)))
+    return this
+  }
+
+  /** Sets the value; resolves to the one before. */
+  set(value: V): Promise<V | undefined> {
+    return this.#handle.swap(this.key, value)
+  }
+
+  /** Deletes the key; resolves to the value it had. */
+  delete(): Promise<V | undefined> {
+    return this.#handle.take(this.key)
+  }
+}

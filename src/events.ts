@@ -1,0 +1,50 @@
+/** What a database announces, and who listens. Listeners run in a microtask after the event, never inside a commit. */
+import { VarveError } from './errors.ts'
+import type { ConflictReport } from './errors.ts'
+
+/** Payloads by event. */
+export interface DatabaseEvents {
+  /** A commit took effect. `keys`: how many it wrote. */
+  commit: { readonly sequence: number; readonly keys: number }
+  /** A transaction ended without committing; `conflict` if it was refused. */
+  abort: { readonly transaction: number; readonly conflict: ConflictReport | undefined }
+  /** `vacuum()` has finished; how much it removed. */
+  vacuum: { readonly versions: number; readonly keys: number }
+  /** `close()` has finished. */
+  close: Record<string, never>
+}
+
+const NAMES = ['commit', 'abort', 'vacuum', 'close'] as const
+
+type Listener = (payload: never) => void
+
+export class EventBoard {
+  readonly #listeners: Map<keyof DatabaseEvents, Set<Listener>> = new Map()
+
+  has(name: keyof DatabaseEvents): boolean {
+    return this.#listeners.has(name)
+  }
+
+  add<E extends keyof DatabaseEvents>(name: E, listener: (payload: DatabaseEvents[E]) => void): () => void {
+    if (!NAMES.includes(name)) {
+      throw new VarveError('INVALID_ARGUMENT', `there is no event '${String(name)}'; there are ${NAMES.join(', ')}`)
+    }
+    if (typeof listener !== 'function') throw new VarveError('INVALID_ARGUMENT', 'on() takes a function as listener')
+    let listeners = this.#listeners.get(name)
+    if (listeners === undefined) this.#listeners.set(name, (listeners = new Set()))
+    listeners.add(listener)
+    return () => {
+      listeners.delete(listener)
+      if (listeners.size === 0 && this.#listeners.get(name) === listeners) this.#listeners.delete(name)
+    }
+  }
+
+  emit<E extends keyof DatabaseEvents>(name: E, payload: DatabaseEvents[E]): void {
+    const listeners = this.#listeners.get(name)
+    if (listeners === undefined) return
+    for (const listener of [...listeners]) {
+      // One microtask each: a listener that throws surfaces as an uncaught error and keeps no other from running.
+      queueMicrotask(() => listener(payload as never))
+    }
+  }
+}

@@ -1,0 +1,76 @@
+/**
+ * Iterators outside transactions: each stands on a snapshot of its own.
+ *
+ * With no update in flight the newest state is a safe snapshot, and an iterator that is drained within its tick needs none at
+ * all: it waits among the lazy readers and takes a snapshot only if it is still running when something commits or the tick
+ * ends. With updates in flight it is a tracked reader from the start, because what it has seen may have to be ordered.
+ */
+import { conflictError } from './conflict-error.ts'
+import { stepValue, type StepKind } from './iterate.ts'
+import type { Bounds } from './keys/index.ts'
+import { release, watchOver } from './leaks.ts'
+import type { LazyReader, ScanCursor, Txn } from './mvcc/index.ts'
+import type { TableCore } from './table-core.ts'
+
+export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader {
+  lazyAt = -1
+  readonly #core: TableCore<K, V>
+  readonly #cursor: ScanCursor
+  readonly #kind: StepKind
+  #txn: Txn | null = null
+  #watched = false
+  #done = false
+
+  constructor(core: TableCore<K, V>, bounds: Bounds, kind: StepKind) {
+    const { engine } = core.state
+    this.#core = core
+    this.#kind = kind
+    if (engine.updates.size > 0) {
+      this.#txn = engine.beginReader(true, false)
+      this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
+    } else this.#cursor = engine.scanNewest(core.store, bounds)
+    engine.lazy.add(this)
+  }
+
+  /** The engine is about to commit, or the tick ends: from here on a snapshot of its own is needed. */
+  promote(): void {
+    const { engine } = this.#core.state
+    this.#txn ??= engine.beginSnapshot()
+    this.#watched = true
+    watchOver(this, engine, this.#txn)
+  }
+
+  [Symbol.iterator](): this {
+    return this
+  }
+
+  next(): IteratorResult<T, undefined> {
+    if (this.#done) return { value: undefined, done: true }
+    const { state } = this.#core
+    const ended = state.closed ?? this.#txn?.endedBy ?? null
+    if (ended !== null) {
+      this.#end()
+      throw ended
+    }
+    if (this.#cursor.next()) return { value: stepValue(this.#core, this.#cursor, this.#kind) as T, done: false }
+    this.#end()
+    return { value: undefined, done: true }
+  }
+
+  return(): IteratorResult<T, undefined> {
+    this.#end()
+    return { value: undefined, done: true }
+  }
+
+  #end(): void {
+    if (this.#done) return
+    this.#done = true
+    const { engine } = this.#core.state
+    engine.lazy.remove(this)
+    if (this.#watched) release(this)
+    const txn = this.#txn
+    if (txn === null || txn.endedBy !== null) return
+    const conflict = engine.commit(txn)
+    if (conflict !== null) throw conflictError(conflict)
+  }
+}

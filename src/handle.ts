@@ -1,0 +1,246 @@
+/** Handles: a table of an open database, where each call outside a transaction is a transaction of its own. */
+import { AsyncEntry } from './async-entry.ts'
+import { conflictError } from './conflict-error.ts'
+import { HandleIterator } from './handle-iterator.ts'
+import { streamOf } from './iterate.ts'
+import { type Bounds, type Range, resolveRange } from './keys/index.ts'
+import { watchOver } from './leaks.ts'
+import { ABSENT, DELETE, SET, type Txn } from './mvcc/index.ts'
+import { defaultTransactionOptions, type Isolation, resolveTransactionOptions, type ResolvedTransactionOptions, type TransactionOptions } from './options.ts'
+import { checkPrefetch, type Reader } from './reader.ts'
+import { beginAttempt, runSync, runTransaction } from './retry.ts'
+import { isThenable, refusePromise, requireFunction, type TableCore } from './table-core.ts'
+import { Transaction, type TableResolver } from './transaction.ts'
+
+const DONE: Promise<void> = Promise.resolve()
+const ONE_TICK: TransactionOptions = { isolation: 'serializable' }
+
+/**
+ * A table of an open database. Light and free to make: one per task, or one for all, as you like.
+ *
+ * Reads are synchronous and see the newest committed state. Writes apply before the call returns and report through their
+ * promise, misuse included; a call that reads and writes (`update`, `compareAndSet`, …) does so in one step.
+ */
+export class Handle<K, V> implements Reader<K, V> {
+  readonly #core: TableCore<K, V>
+  readonly #resolve: TableResolver
+  readonly #defaults: ResolvedTransactionOptions
+  readonly #oneTick: ResolvedTransactionOptions
+
+  /** @internal */
+  constructor(core: TableCore<K, V>, resolve: TableResolver, isolation: Isolation) {
+    this.#core = core
+    this.#resolve = resolve
+    this.#defaults = defaultTransactionOptions(isolation)
+    this.#oneTick = resolveTransactionOptions(ONE_TICK, this.#defaults)
+  }
+
+  // --- reading ------------------------------------------------------------------------------------------------------------
+
+  get(key: K): V | undefined {
+    const core = this.#core
+    if (core.state.closed !== null) throw core.state.closed
+    core.counts.gets++
+    const admitted = core.admitKey(key)
+    const { engine } = core.state
+    // The newest state of one key needs no trace, except among merges that commute: those have no order but through readers.
+    if (core.store.commutative && engine.updates.size > 0) return this.#read((tx) => tx.get(key))
+    const stored = core.store.get(admitted)
+    return stored === ABSENT ? undefined : core.release(stored, admitted)
+  }
+
+  getMany(keys: Iterable<K>): (V | undefined)[] {
+    return this.#read((tx) => tx.getMany(keys))
+  }
+
+  has(key: K): boolean {
+    this.#ensureOpen()
+    this.#core.counts.has++
+    return this.#core.store.get(this.#core.admitKey(key)) !== ABSENT
+  }
+
+  entries(range?: Range<K>): IterableIterator<[K, V]> {
+    return new HandleIterator<K, V, [K, V]>(this.#core, this.#scanBounds(range), 'entry')
+  }
+
+  keys(range?: Range<K>): IterableIterator<K> {
+    return new HandleIterator<K, V, K>(this.#core, this.#scanBounds(range), 'key')
+  }
+
+  values(range?: Range<K>): IterableIterator<V> {
+    return new HandleIterator<K, V, V>(this.#core, this.#scanBounds(range), 'value')
+  }
+
+  count(range?: Range<K>): number {
+    return this.#read((tx) => tx.count(range))
+  }
+
+  stream(range?: Range<K>): AsyncIterableIterator<[K, V]> {
+    return streamOf(this.entries(range))
+  }
+
+  async prefetch(what: Iterable<K> | Range<K>): Promise<void> {
+    this.#ensureOpen()
+    checkPrefetch(what, this.#core)
+  }
+
+  get size(): number {
+    this.#ensureOpen()
+    return this.#core.store.size
+  }
+
+  get sizeBytes(): number {
+    this.#ensureOpen()
+    return this.#core.store.bytes
+  }
+
+  #scanBounds(range: Range<K> | undefined): Bounds {
+    this.#ensureOpen()
+    this.#core.counts.scans++
+    return resolveRange(range)
+  }
+
+  /** Several reads of the newest state in one tick: tracked while updates are in flight, and never refused. */
+  #read<T>(fn: (tx: Transaction<K, V>) => T): T {
+    this.#ensureOpen()
+    const { engine } = this.#core.state
+    const txn = engine.beginReader(true, true)
+    try {
+      const result = fn(this.#facade(txn, true))
+      const conflict = engine.commit(txn)
+      if (conflict !== null) throw conflictError(conflict)
+      return result
+    } finally {
+      engine.rollback(txn)
+    }
+  }
+
+  // --- writing, one call a transaction ------------------------------------------------------------------------------------
+
+  /** Sets the value of a key. */
+  set(key: K, value: V): Promise<void> {
+    const core = this.#core
+    try {
+      if (core.state.closed !== null) throw core.state.closed
+      core.counts.sets++
+      const admitted = core.admitKey(key)
+      const stored = core.admitValue(value, admitted)
+      core.state.engine.writeOne(core.store, admitted, SET, stored, core.sizeOf(admitted, stored))
+      return DONE
+    } catch (error) {
+      return Promise.reject(error)
+    }
+  }
+
+  /** Deletes a key; resolves to whether it had a value. */
+  async delete(key: K): Promise<boolean> {
+    this.#ensureOpen()
+    this.#core.counts.deletes++
+    return this.#core.state.engine.writeOne(this.#core.store, this.#core.admitKey(key), DELETE, undefined, 0)
+  }
+
+  /** Deletes a key; resolves to the value it had. */
+  async take(key: K): Promise<V | undefined> {
+    return this.#write((tx) => tx.take(key))
+  }
+
+  /** Sets the value of a key; resolves to the one it had. */
+  async swap(key: K, value: V): Promise<V | undefined> {
+    return this.#write((tx) => tx.swap(key, value))
+  }
+
+  /** The key with what can be done to it; each call on it is its own transaction. */
+  entry(key: K): AsyncEntry<K, V> {
+    this.#ensureOpen()
+    return new AsyncEntry(this, this.#core.releaseKey(this.#core.admitKey(key)))
+  }
+
+  /** Replaces the value of a key by what `fn` makes of it (undefined: absent before, delete after). */
+  async update(key: K, fn: (current: V | undefined) => V | undefined): Promise<V | undefined> {
+    return this.#write((tx) => tx.update(key, fn))
+  }
+
+  /** Combines an operand with the value of a key by the table's merge operator. */
+  async merge(key: K, operand: unknown): Promise<void> {
+    this.#write((tx) => tx.merge(key, operand))
+  }
+
+  /** Sets a key to `next` if its value deep-equals `expected`; resolves to whether it did. */
+  async compareAndSet(key: K, expected: V | undefined, next: V | undefined): Promise<boolean> {
+    return this.#write((tx) => tx.compareAndSet(key, expected, next))
+  }
+
+  /** The value of a key if it has one; else sets `value`. */
+  async getOrInsert(key: K, value: V): Promise<V> {
+    return this.#write((tx) => tx.getOrInsert(key, value))
+  }
+
+  /** The value of a key if it has one; else sets what `fn` returns. */
+  async getOrInsertComputed(key: K, fn: (key: K) => V): Promise<V> {
+    return this.#write((tx) => tx.getOrInsertComputed(key, fn))
+  }
+
+  /** Deletes every key of the table. */
+  async clear(): Promise<void> {
+    this.#write((tx) => tx.clear())
+  }
+
+  /** Runs a few operations in this very tick as one transaction. */
+  #write<T>(fn: (tx: Transaction<K, V>) => T): T {
+    this.#ensureOpen()
+    return runSync(this.#core.state, this.#oneTick, (txn) => fn(this.#facade(txn, true)))
+  }
+
+  // --- transactions -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Runs `fn` as one transaction, which may await anything. Commits if `fn` returns; rolls back if it throws, and rejects with
+   * that very error. After a conflict `fn` is run again, so it should do nothing that cannot be repeated. Nobody is locked
+   * out meanwhile, and nobody starves: an attempt that keeps losing is favoured for up to a second.
+   *
+   * @throws VarveError `RETRIES_EXHAUSTED` (its cause is the last conflict; with `retries: 0` the conflict itself),
+   * `ABORTED`, `INVALID_OPTIONS`, `CLOSED`.
+   */
+  async transaction<T>(fn: (tx: Transaction<K, V>) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+    this.#ensureOpen()
+    requireFunction(fn, 'transaction')
+    const resolved = resolveTransactionOptions(options, this.#defaults)
+    return runTransaction(this.#core.state, resolved, (txn) => fn(this.#facade(txn, true)))
+  }
+
+  /**
+   * Runs `fn` as one transaction within this tick; nothing interleaves with it.
+   * @throws VarveError `INVALID_ARGUMENT` if `fn` returns a promise; otherwise as {@link transaction}.
+   */
+  transactionSync<T>(fn: (tx: Transaction<K, V>) => T, options?: TransactionOptions): T {
+    this.#ensureOpen()
+    requireFunction(fn, 'transactionSync')
+    return runSync(this.#core.state, resolveTransactionOptions(options, this.#defaults), (txn) => {
+      const result = fn(this.#facade(txn, true))
+      if (isThenable(result)) refusePromise(result, 'transactionSync')
+      return result
+    })
+  }
+
+  /**
+   * Begins a transaction that the caller commits or rolls back. It may be called any number of times; the transactions are
+   * independent. One that is dropped without either is rolled back when it is collected, and counted as leaked.
+   */
+  begin(options?: TransactionOptions): Transaction<K, V> {
+    this.#ensureOpen()
+    const { state } = this.#core
+    const resolved = resolveTransactionOptions(options, this.#defaults)
+    const txn = beginAttempt(state.engine, resolved, false, false)
+    const transaction = this.#facade(txn, false)
+    watchOver(transaction, state.engine, txn)
+    return transaction
+  }
+
+  #facade(txn: Txn, managed: boolean): Transaction<K, V> {
+    return new Transaction(this.#core, txn, this.#resolve, managed)
+  }
+
+  #ensureOpen(): void {
+    if (this.#core.state.closed !== null) throw this.#core.state.closed
+  }
+}

@@ -1,0 +1,31 @@
+/** `varve`: an embedded, transactional, multi-version key-value database. */
+export type { AsyncEntry } from './async-entry.ts'
+export { codecs, type ValueCodec } from './codecs/index.ts'
+export { type CheckReport, Database } from './database.ts'
+export type { Entry } from './entry.ts'
+export {
+  type ConflictEdge,
+  type ConflictReport,
+  type ErrorCode,
+  SerializationError,
+  TransactionError,
+  VarveError,
+  WriteConflictError,
+} from './errors.ts'
+export type { DatabaseEvents } from './events.ts'
+export type { Handle } from './handle.ts'
+export { type Key, type KeyCodec, keys, type KeyPrefix, type Range } from './keys/index.ts'
+export { type MergeOperator, merges } from './maplet/index.ts'
+export type {
+  DatabaseOptions,
+  Isolation,
+  ResolvedOptions,
+  TableMapletOptions,
+  TableOptions,
+  TransactionOptions,
+} from './options.ts'
+export type { Reader } from './reader.ts'
+export type { Snapshot } from './snapshot.ts'
+export type { Stats, TableStats } from './stats.ts'
+export { type Table, table } from './table.ts'
+export type { Savepoint, Transaction } from './transaction.ts'

@@ -1,0 +1,76 @@
+/** Iterators over ranges: lazy, one step at a time, closing what they hold when they end, however they end. */
+import { VarveError } from './errors.ts'
+import type { Key } from './keys/index.ts'
+import { ACTIVE, type ScanCursor, type Txn } from './mvcc/index.ts'
+import type { TableCore } from './table-core.ts'
+
+/** What an iterator gives out per step. */
+export type StepKind = 'entry' | 'key' | 'value'
+
+const STREAM_SLICE_MS = 4
+const STREAM_CHECK_EVERY = 64
+
+/**
+ * An iterator inside a transaction or snapshot. It holds nothing of its own: the transaction holds the snapshot. Using it
+ * after the transaction has ended throws `TRANSACTION_CLOSED`.
+ */
+export class RangeIterator<K, V, T> implements IterableIterator<T> {
+  readonly #core: TableCore<K, V>
+  readonly #cursor: ScanCursor
+  readonly #kind: StepKind
+  readonly #txn: Txn
+  #done = false
+
+  constructor(core: TableCore<K, V>, cursor: ScanCursor, kind: StepKind, txn: Txn) {
+    this.#core = core
+    this.#cursor = cursor
+    this.#kind = kind
+    this.#txn = txn
+  }
+
+  [Symbol.iterator](): this {
+    return this
+  }
+
+  next(): IteratorResult<T, undefined> {
+    if (this.#done) return { value: undefined, done: true }
+    if (this.#txn.state !== ACTIVE) {
+      this.#done = true
+      throw this.#core.state.closed ?? this.#txn.endedBy ?? ended(this.#txn)
+    }
+    if (!this.#cursor.next()) {
+      this.#done = true
+      return { value: undefined, done: true }
+    }
+    return { value: stepValue(this.#core, this.#cursor, this.#kind) as T, done: false }
+  }
+
+  return(): IteratorResult<T, undefined> {
+    this.#done = true
+    return { value: undefined, done: true }
+  }
+}
+
+function ended(txn: Txn): VarveError {
+  return new VarveError('TRANSACTION_CLOSED', `transaction ${txn.id} has ended; finish iterating inside its callback`)
+}
+
+/** What one step of a scan hands out. */
+export function stepValue<K, V>(core: TableCore<K, V>, cursor: ScanCursor, kind: StepKind): [K, V] | K | V {
+  const key: Key = cursor.key
+  if (kind === 'key') return core.releaseKey(key)
+  const value = core.release(cursor.value, key) as V
+  return kind === 'value' ? value : [core.releaseKey(key), value]
+}
+
+/** Turns an iterator into an async one that lets the event loop turn every few milliseconds. */
+export async function* streamOf<T>(iterator: IterableIterator<T>): AsyncIterableIterator<T> {
+  let until = performance.now() + STREAM_SLICE_MS
+  let steps = 0
+  for (const item of iterator) {
+    yield item
+    if (++steps % STREAM_CHECK_EVERY !== 0 || performance.now() < until) continue
+    await new Promise((resolve) => setImmediate(resolve))
+    until = performance.now() + STREAM_SLICE_MS
+  }
+}

@@ -1,0 +1,574 @@
+/**
+ * The engine: one commit clock over all tables, and the commit section.
+ *
+ * Everything runs on one thread and the commit section has no await in it, so it is atomic without a lock:
+ *
+ *   prepare   find entries, compute merged values        (may run user code: merge operators)
+ *   certify   favour, first committer wins, serializability
+ *   end       the transaction gives up its snapshot
+ *   install   versions into the columns, at clock + 1
+ *   clean     what that made garbage, a bounded amount
+ *   notify    listeners, in a microtask
+ *
+ * I1  `clock` is the sequence of the newest commit; every head in every table is at or below it.
+ * I2  `safe` is a safe snapshot: at or below every active serializable update's snapshot, and inside no interval
+ *     [pi(B), c(B)) of a committed update B. It never goes back. While updates are active, some open slot holds it.
+ * I3  A tracked transaction is in `updates` or `readers` exactly while it is active.
+ */
+import { VarveError } from '../errors.ts'
+import type { Bounds } from '../keys/index.ts'
+import { ActiveList } from './active.ts'
+import { Certifier } from './certifier.ts'
+import { Conflict, type ConflictStep } from './conflict.ts'
+import { ScanCursor } from './cursor.ts'
+import { type Favour, FavourBoard } from './favour.ts'
+import { GarbageQueue } from './garbage.ts'
+import { Graph } from './graph.ts'
+import { LazyReaders } from './lazy.ts'
+import { install } from './install.ts'
+import { Node } from './node.ts'
+import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
+import { TableStore, type TableSpec } from './store.ts'
+import { Summary } from './summary.ts'
+import { ABORTED, ACTIVE, COMMITTED, READER, SAFE, type TableView, Txn, type TxnMode, UPDATE } from './transaction.ts'
+import { ABSENT } from './version.ts'
+import { DELETE, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
+
+/** What the engine is built with; the face resolves it from the options. */
+export interface EngineOptions {
+  /** The clock's first value. Anything but 0 is for tests of large sequences. */
+  readonly firstSequence: number
+  /** Monotonic time in ms: leases, ages, slices of background work. Never order. */
+  readonly now: () => number
+  /** In [0, 1): the jitter of pauses between attempts, and the seeds of hashes. */
+  readonly random: () => number
+  /** Most committed transactions kept in the dependency graph before the oldest are summarised. */
+  readonly graphCap: number
+  /** How long garbage waits at most when nothing else drains it, ms; null: only `vacuum()` drains. */
+  readonly vacuumIntervalMs: number | null
+  readonly maxTransactionAgeMs: number
+  readonly maxSnapshotAgeMs: number
+}
+
+/** Counters since open; plain numbers, cheap to bump. */
+export interface EngineCounters {
+  commits: number
+  readOnlyCommits: number
+  rollbacks: number
+  conflicts: number
+  writeConflicts: number
+  graphFullConflicts: number
+  readerConflicts: number
+  expired: number
+  leaked: number
+}
+
+/** Called after a commit took effect, outside the commit section. */
+export interface EngineListener {
+  committed(sequence: number, keys: number): void
+  aborted(txn: Txn, conflict: Conflict | null): void
+  vacuumed(versions: number, keys: number): void
+}
+
+const INLINE_ITEMS = 64
+const SLICE_ITEMS = 256
+const SLICE_MS = 1
+const BACKLOG_ITEMS = 4096
+
+export class Engine {
+  /** I1. */
+  clock: number
+  readonly options: EngineOptions
+  readonly snapshots: SnapshotSet = new SnapshotSet()
+  readonly graph: Graph
+  readonly garbage: GarbageQueue
+  readonly favours: FavourBoard = new FavourBoard()
+  readonly lazy: LazyReaders = new LazyReaders()
+  readonly stores: TableStore[] = []
+  /** Active serializable updates and active tracked readers (I3), and all that hold a snapshot without being tracked. */
+  readonly updates: ActiveList = new ActiveList()
+  readonly readers: ActiveList = new ActiveList()
+  readonly untracked: ActiveList = new ActiveList()
+  readonly counters: EngineCounters = {
+    commits: 0,
+    readOnlyCommits: 0,
+    rollbacks: 0,
+    conflicts: 0,
+    writeConflicts: 0,
+    graphFullConflicts: 0,
+    readerConflicts: 0,
+    expired: 0,
+    leaked: 0,
+  }
+  listener: EngineListener | null = null
+  private readonly certifier: Certifier
+  private readonly summary: Summary = new Summary()
+  private nextTxnId = 1
+  /** I2; meaningful while updates are active. */
+  private safe: number
+  /** Holds `safe` open when no active transaction does. */
+  private safePin: SnapshotSlot | null = null
+  private timer: ReturnType<typeof setTimeout> | null = null
+  private scheduled: ReturnType<typeof setImmediate> | null = null
+  private readonly limitsAge: boolean
+
+  constructor(options: EngineOptions) {
+    this.options = options
+    this.clock = options.firstSequence
+    this.safe = options.firstSequence
+    this.graph = new Graph(options.graphCap)
+    this.certifier = new Certifier(this.graph)
+    this.garbage = new GarbageQueue(this.snapshots)
+    this.limitsAge = options.maxTransactionAgeMs !== Infinity || options.maxSnapshotAgeMs !== Infinity
+  }
+
+  addTable(spec: TableSpec): TableStore {
+    const store = new TableStore(spec)
+    this.stores.push(store)
+    return store
+  }
+
+  // --- begin ------------------------------------------------------------------------------------------------------------
+
+  /** A transaction that may write. */
+  begin(serializable: boolean, synchronous: boolean): Txn {
+    const txn = this.start(UPDATE, serializable, synchronous, this.clock)
+    if (serializable && this.updates.size === 0) this.safe = this.clock
+    ;(serializable ? this.updates : this.untracked).add(txn)
+    return txn
+  }
+
+  /**
+   * A reader of the newest state. Tracked only while updates are in flight: with none, the newest state is a safe snapshot
+   * and stays one.
+   */
+  beginReader(serializable: boolean, synchronous: boolean): Txn {
+    const tracked = serializable && this.updates.size > 0
+    const txn = this.start(tracked ? READER : SAFE, serializable, synchronous, this.clock)
+    ;(tracked ? this.readers : this.untracked).add(txn)
+    return txn
+  }
+
+  /** A reader of the newest safe snapshot: untracked, never refused, costs writers nothing. */
+  beginSafe(): Txn {
+    return this.startUntracked(this.safePoint)
+  }
+
+  /** A reader of the newest commit, in commit order and untracked: what snapshots and exports stand on. */
+  beginSnapshot(): Txn {
+    return this.startUntracked(this.clock)
+  }
+
+  /** A cursor on the newest state for a reader that waits in {@link lazy}: it holds no snapshot yet. */
+  scanNewest(store: TableStore, bounds: Bounds): ScanCursor {
+    return new ScanCursor(store, null, this.clock, bounds, null)
+  }
+
+  private startUntracked(sequence: number): Txn {
+    const txn = this.start(SAFE, true, false, sequence)
+    this.untracked.add(txn)
+    return txn
+  }
+
+  private start(mode: TxnMode, serializable: boolean, synchronous: boolean, sequence: number): Txn {
+    let startedAt = 0
+    if (this.limitsAge) {
+      startedAt = this.options.now()
+      this.expire(startedAt)
+    }
+    const slot = this.snapshots.acquire(sequence)
+    return new Txn(this, this.nextTxnId++, mode, serializable, synchronous, slot, startedAt)
+  }
+
+  /** The newest safe snapshot that is still readable. */
+  get safePoint(): number {
+    return this.updates.size === 0 ? this.clock : this.safe
+  }
+
+  /** Transactions, snapshots and readers that are active. */
+  get openCount(): number {
+    return this.updates.size + this.readers.size + this.untracked.size
+  }
+
+  // --- commit -----------------------------------------------------------------------------------------------------------
+
+  /** Commits an active transaction; on a conflict it is rolled back and the conflict returned. */
+  commit(txn: Txn): Conflict | null {
+    const writes = this.prepare(txn)
+    if (writes === 0) return this.commitReader(txn)
+    const conflict = this.certifyUpdate(txn)
+    if (conflict instanceof Conflict) {
+      this.refuse(txn, conflict)
+      return conflict
+    }
+    if (this.lazy.size > 0) this.lazy.promoteAll()
+    this.finish(txn, COMMITTED)
+    const sequence = ++this.clock
+    for (const view of txn.views) {
+      if (view.writes === null) continue
+      for (const pending of view.writes.list) {
+        if (pending.kind !== NONE && !pending.skipped) this.installOne(view.store, pending, sequence, conflict)
+      }
+    }
+    this.counters.commits++
+    this.settle(conflict)
+    this.listener?.committed(sequence, writes)
+    return null
+  }
+
+  /**
+   * One write as a transaction of its own, for autocommit: applied before the call returns, never refused (a single blind
+   * write has no successors). Deleting tells whether there was something to delete.
+   */
+  writeOne(store: TableStore, key: Pending['key'], kind: typeof SET | typeof DELETE, value: unknown, size: number): boolean {
+    const pending = new Pending(key)
+    pending.kind = kind
+    pending.value = value
+    pending.size = size
+    pending.entry = store.find(key)
+    const present = pending.entry >= 0 && store.headOf(pending.entry) !== ABSENT
+    if (kind === DELETE && !present) return false
+    if (pending.entry < 0) store.admitNew(1)
+    if (this.lazy.size > 0) this.lazy.promoteAll()
+    let node: Node | null = null
+    if (this.updates.size + this.readers.size > 0) {
+      const txn = this.start(UPDATE, true, true, this.clock)
+      const view = txn.view(store)
+      view.adopt(pending)
+      if (kind === DELETE) view.existenceReads.push(pending.entry)
+      node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint) as Node
+      this.finish(txn, COMMITTED)
+    }
+    this.installOne(store, pending, ++this.clock, node)
+    this.counters.commits++
+    this.settle(node)
+    this.listener?.committed(this.clock, 1)
+    return present
+  }
+
+  private installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null): void {
+    const dead = install(store, pending, sequence, node, this.snapshots)
+    if (dead) this.garbage.addTombstone(store, pending.entry, sequence)
+  }
+
+  /** Finds the entries of all pending writes and computes merged values; returns how many writes there are. */
+  private prepare(txn: Txn): number {
+    let writes = 0
+    let merges = false
+    for (const view of txn.views) {
+      if (view.writes === null) continue
+      let created = 0
+      for (const pending of view.writes.list) {
+        if (pending.kind === NONE) continue
+        pending.entry = view.store.find(pending.key)
+        pending.skipped = pending.kind === DELETE && this.deletesNothing(view.store, pending, txn.snapshot)
+        if (pending.skipped) continue
+        if (pending.entry < 0) created++
+        if (pending.kind === MERGE) merges = true
+        writes++
+      }
+      if (created > 0) view.store.admitNew(created)
+    }
+    if (merges) this.computeMerges(txn)
+    return writes
+  }
+
+  /** A key that the transaction itself created and deleted again, and that nobody else has created: no write at all. */
+  private deletesNothing(store: TableStore, pending: Pending, snapshot: number): boolean {
+    if (pending.entry < 0) return true
+    return store.headOf(pending.entry) === ABSENT && store.sequenceOf(pending.entry) <= snapshot
+  }
+
+  /** Applies merge operators, which are user code and may commit something themselves: then it starts over. */
+  private computeMerges(txn: Txn): void {
+    for (let attempt = 0; ; attempt++) {
+      const before = this.clock
+      for (const view of txn.views) {
+        if (view.writes === null) continue
+        for (const pending of view.writes.list) {
+          if (pending.kind !== MERGE) continue
+          const current = pending.entry < 0 ? ABSENT : view.store.headOf(pending.entry)
+          pending.merged = view.store.applyMerge(current, pending.value as Operands)
+          pending.mergedSize = view.store.sizeOfEntry(pending.key, pending.merged)
+        }
+      }
+      if (this.clock === before) return
+      if (attempt > 100) throw new VarveError('INVALID_ARGUMENT', 'a merge operator commits to the database each time it is called; operators must be pure functions')
+      this.prepare(txn)
+    }
+  }
+
+  private certifyUpdate(txn: Txn): Conflict | Node | null {
+    if (this.favours.size > 0 && !txn.synchronous && !txn.nested) {
+      const now = this.options.now()
+      const favour = this.favours.against(txn, now)
+      if (favour !== null) return new Conflict('favoured', txn.id, [], favour.ended(now))
+    }
+    const overtaken = this.clock > txn.snapshot
+    if (!txn.serializable && overtaken) {
+      const conflict = this.firstCommitterWins(txn)
+      if (conflict !== null) return conflict
+    }
+    return this.certifier.certify(txn, this.clock + 1, overtaken, this.othersTracked(txn), false, this.safePoint)
+  }
+
+  private isTracked(txn: Txn): boolean {
+    return txn.list === this.updates || txn.list === this.readers
+  }
+
+  private othersTracked(txn: Txn): boolean {
+    return this.updates.size + this.readers.size - (this.isTracked(txn) ? 1 : 0) > 0
+  }
+
+  /** The rule of snapshot isolation: a key set or deleted here must not have been written since the snapshot. */
+  private firstCommitterWins(txn: Txn): Conflict | null {
+    for (const view of txn.views) {
+      if (view.writes === null) continue
+      for (const pending of view.writes.list) {
+        if (pending.kind === NONE || pending.kind === MERGE || pending.entry < 0) continue
+        const head = view.store.sequenceOf(pending.entry)
+        if (head > txn.snapshot) return new Conflict('overwritten', txn.id, this.overwriteSteps(txn, view, pending, head))
+      }
+    }
+    return null
+  }
+
+  private overwriteSteps(txn: Txn, view: TableView, pending: Pending, head: number): ConflictStep[] {
+    const other = this.graph.nodeAt(head)?.txnId ?? -1
+    const where = { table: view.store.spec.name, key: pending.key }
+    return [
+      { from: txn.id, to: other, kind: 'ww', ...where },
+      { from: other, to: txn.id, kind: 'ww', ...where },
+    ]
+  }
+
+  /** Ends a transaction that wrote nothing. */
+  private commitReader(txn: Txn): Conflict | null {
+    if (this.isTracked(txn) && (this.graph.floor !== Infinity || this.graph.summarisedMax > 0)) {
+      const overtaken = this.clock > txn.snapshot
+      const conflict = this.certifier.certify(txn, this.clock, overtaken, this.othersTracked(txn), true, this.safePoint)
+      if (conflict instanceof Conflict) {
+        this.counters.readerConflicts++
+        this.refuse(txn, conflict)
+        return conflict
+      }
+    }
+    this.finish(txn, COMMITTED)
+    this.counters.readOnlyCommits++
+    this.settle(null)
+    return null
+  }
+
+  private refuse(txn: Txn, conflict: Conflict): void {
+    this.counters.conflicts++
+    if (conflict.overOneKey) this.counters.writeConflicts++
+    if (conflict.reason === 'graph-full') this.counters.graphFullConflicts++
+    this.finish(txn, ABORTED)
+    this.settle(null)
+    this.listener?.aborted(txn, conflict)
+  }
+
+  /** Rolls an active transaction back. */
+  rollback(txn: Txn): void {
+    if (txn.state !== ACTIVE) return
+    this.finish(txn, ABORTED)
+    this.counters.rollbacks++
+    this.settle(null)
+    this.listener?.aborted(txn, null)
+  }
+
+  /** Rolls back what user code has dropped without ending it. */
+  abandon(txn: Txn): void {
+    if (txn.state !== ACTIVE) return
+    this.counters.leaked++
+    this.rollback(txn)
+  }
+
+  /** Rolls back on behalf of somebody else: the next call on the transaction gets `reason`. */
+  terminate(txn: Txn, reason: VarveError): void {
+    if (txn.state !== ACTIVE) return
+    txn.endedBy = reason
+    this.rollback(txn)
+  }
+
+  // --- end of a transaction -----------------------------------------------------------------------------------------------
+
+  private finish(txn: Txn, state: typeof COMMITTED | typeof ABORTED): void {
+    txn.state = state
+    if (txn.list === this.updates || txn.list === this.readers) this.untrack(txn)
+    else txn.list?.remove(txn)
+    const slot = txn.slot as SnapshotSlot
+    txn.slot = null
+    if (this.snapshots.release(slot)) this.garbage.takeSlot(slot)
+  }
+
+  private untrack(txn: Txn): void {
+    const wasOldestUpdate = txn === this.updates.first
+    txn.list?.remove(txn)
+    if (wasOldestUpdate) this.oldestChanged()
+  }
+
+  /** The oldest active update has ended (its slot is still open): moves the safe point on, or pins it where it is (I2). */
+  private oldestChanged(): void {
+    const next = this.updates.first
+    if (next === null) {
+      this.safe = this.clock
+      this.unpin()
+      return
+    }
+    if (next.snapshot > this.safe && this.isSafe(next.snapshot)) {
+      this.safe = next.snapshot
+      this.unpin()
+    } else if (this.safePin === null && next.snapshot !== this.safe) {
+      this.safePin = this.snapshots.acquire(this.safe)
+    }
+  }
+
+  private unpin(): void {
+    const pin = this.safePin
+    if (pin === null) return
+    this.safePin = null
+    if (this.snapshots.release(pin)) this.garbage.takeSlot(pin)
+  }
+
+  /** Whether no committed update B has pi(B) <= sequence < c(B); every B above the oldest active snapshot is retained. */
+  private isSafe(sequence: number): boolean {
+    if (this.graph.summarisedMax > sequence) return false
+    const nodes = this.graph.nodes
+    for (let i = nodes.length - 1; i >= 0; i--) {
+      const node = nodes[i] as Node
+      if (node.commit <= sequence) return true
+      if (!node.readOnly && node.pi <= sequence) return false
+    }
+    return true
+  }
+
+  /** Bookkeeping after an end: readers that became safe, the graph, garbage. */
+  private settle(node: Node | null): void {
+    if (this.readers.size > 0) this.releaseSafeReaders()
+    if (this.updates.size + this.readers.size === 0) this.clearGraph()
+    else if (node !== null) this.boundGraph()
+    if (this.options.vacuumIntervalMs !== null && this.garbage.pending(this.safePoint) > 0) this.clean()
+  }
+
+  /** A reader whose snapshot has become safe can lie on no cycle: it need not be tracked any longer. */
+  private releaseSafeReaders(): void {
+    const oldestUpdate = this.updates.oldestSnapshot
+    for (let reader = this.readers.first; reader !== null; ) {
+      const next: Txn | null = reader.next
+      if (reader.snapshot > oldestUpdate) return
+      if (this.isSafe(reader.snapshot)) {
+        this.untrack(reader)
+        this.untracked.add(reader)
+      }
+      reader = next
+    }
+  }
+
+  private clearGraph(): void {
+    if (this.graph.summarisedMax > 0) for (const meta of this.summary.clear()) this.garbage.addIdle(meta)
+    const dropped = this.graph.clear()
+    if (dropped.length > 0) this.garbage.addDropped(dropped)
+  }
+
+  private boundGraph(): void {
+    for (let node = this.graph.summariseOldest(); node !== null; node = this.graph.summariseOldest()) this.summary.absorb(node)
+    if (!this.graph.crowded) return
+    const dropped = this.graph.sweep(Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot))
+    if (dropped.length > 0) this.garbage.addDropped(dropped)
+  }
+
+  // --- garbage --------------------------------------------------------------------------------------------------------------
+
+  private clean(): void {
+    this.garbage.drain(INLINE_ITEMS, this.safePoint)
+    const left = this.garbage.pending(this.safePoint)
+    if (left === 0) return
+    if (left > BACKLOG_ITEMS) this.scheduled ??= setImmediate(() => this.slice()).unref()
+    else this.timer ??= setTimeout(() => this.slice(), this.options.vacuumIntervalMs as number).unref()
+  }
+
+  /** Works off garbage for about a millisecond and comes back if there is more. */
+  private slice(): void {
+    this.cancelTimers()
+    const until = this.options.now() + SLICE_MS
+    while (this.garbage.drain(SLICE_ITEMS, this.safePoint) >= SLICE_ITEMS) {
+      if (this.options.now() < until) continue
+      this.scheduled = setImmediate(() => this.slice()).unref()
+      return
+    }
+    for (const store of this.stores) store.pruneSizes(this.snapshots.oldest())
+  }
+
+  private cancelTimers(): void {
+    if (this.timer !== null) clearTimeout(this.timer)
+    if (this.scheduled !== null) clearImmediate(this.scheduled)
+    this.timer = null
+    this.scheduled = null
+  }
+
+  /** Works off all garbage that may go now, in slices of at most a millisecond of the event loop. */
+  async vacuum(): Promise<{ versions: number; keys: number }> {
+    const { versions, keys } = this.garbage.counters
+    for (;;) {
+      const until = this.options.now() + SLICE_MS
+      let drained = SLICE_ITEMS
+      while (drained >= SLICE_ITEMS && this.options.now() < until) drained = this.garbage.drain(SLICE_ITEMS, this.safePoint)
+      if (drained < SLICE_ITEMS) break
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+    for (const store of this.stores) store.pruneSizes(this.snapshots.oldest())
+    const removed = { versions: this.garbage.counters.versions - versions, keys: this.garbage.counters.keys - keys }
+    this.listener?.vacuumed(removed.versions, removed.keys)
+    return removed
+  }
+
+  // --- favour, age, close -------------------------------------------------------------------------------------------------
+
+  grantFavour(leaseMs: number): Favour {
+    return this.favours.grant(this.options.now(), leaseMs)
+  }
+
+  /** Ends what is older than the limits; the lists are in order of begin, so it looks no further than it must. */
+  expire(now: number): void {
+    const { maxTransactionAgeMs, maxSnapshotAgeMs } = this.options
+    for (const list of [this.updates, this.readers, this.untracked]) {
+      for (let txn = list.first; txn !== null && now - txn.startedAt > Math.min(maxTransactionAgeMs, maxSnapshotAgeMs); ) {
+        const next: Txn | null = txn.next
+        const limit = txn.mode === UPDATE ? maxTransactionAgeMs : maxSnapshotAgeMs
+        if (now - txn.startedAt > limit) {
+          this.counters.expired++
+          const message = `transaction ${txn.id} has been open for more than the limit of ${limit} ms; run it again`
+          this.terminate(txn, new VarveError('SNAPSHOT_TOO_OLD', message))
+        }
+        txn = next
+      }
+    }
+  }
+
+  /** Ends every open transaction with `reason` and stops background work. */
+  shutdown(reason: VarveError): void {
+    for (const list of [this.updates, this.readers, this.untracked]) {
+      while (list.first !== null) this.terminate(list.first, reason)
+    }
+    this.cancelTimers()
+  }
+
+  /** What does not hold, one sentence each; empty if all is well. Walks everything. */
+  check(): string[] {
+    const problems: string[] = []
+    const attempt = (place: string, step: () => void): void => {
+      try {
+        step()
+      } catch (error) {
+        problems.push(`${place}: ${error instanceof Error ? error.message : String(error)}`)
+      }
+    }
+    attempt('snapshots', () => this.snapshots.check())
+    attempt('graph', () => this.graph.check())
+    for (const store of this.stores) attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots))
+    if (this.safePoint > this.clock) problems.push('I2: the safe point is above the clock')
+    if (this.updates.size > 0 && this.safe > this.updates.oldestSnapshot) problems.push('I2: an update is older than the safe point')
+    return problems
+  }
+}

@@ -1,0 +1,12 @@
+/** What the face may use of the engine. */
+export { Conflict, type ConflictReason, type ConflictStep } from './conflict.ts'
+export type { ScanCursor } from './cursor.ts'
+export { Engine, type EngineCounters, type EngineListener, type EngineOptions } from './engine.ts'
+export type { Favour } from './favour.ts'
+export type { LazyReader } from './lazy.ts'
+export { RangeRead } from './predicates.ts'
+export { sizeOfKey } from './size.ts'
+export { operandForm, type TableSpec, type TableStore } from './store.ts'
+export { ACTIVE, READER, SAFE, type SavepointMark, type TableView, type Txn, UPDATE } from './transaction.ts'
+export { ABSENT } from './version.ts'
+export { DELETE, SET } from './write-set.ts'

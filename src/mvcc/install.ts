@@ -1,0 +1,108 @@
+/**
+ * Puts one write of a commit in place: the only code that changes heads.
+ *
+ * The old head stays as a chained version only if an open snapshot sees it; otherwise it is gone at once, so a million
+ * updates of one key leave nothing behind. Traces for the certifier (successor, group, existence) are written only when the
+ * commit has a node, that is, while somebody is active who could need them.
+ */
+import type { Node } from './node.ts'
+import type { SnapshotSet } from './snapshots.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
+import { ABSENT, Existence, MergeGroup, type Meta, Version } from './version.ts'
+import { DELETE, MERGE, type Pending } from './write-set.ts'
+
+/** Installs a pending write at `sequence`; returns whether it left a tombstone. */
+export function install(store: TableStore, pending: Pending, sequence: number, node: Node | null, snapshots: SnapshotSet): boolean {
+  const isNew = pending.entry < 0
+  const id = isNew ? store.create(pending.key) : pending.entry
+  const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
+  const i = id & CHUNK_MASK
+  const value = pending.kind === DELETE ? ABSENT : pending.kind === MERGE ? pending.merged : pending.value
+  const oldValue = chunk.values[i]
+  const oldSequence = chunk.sequences[i] as number
+  const oldSize = chunk.sizes[i] as number
+  const pinned = snapshots.newest()
+  // The state before the first insert needs a version only to carry the edge from tracked readers that saw nothing.
+  const keeps = pinned >= oldSequence && (node !== null || oldSequence > 0)
+  let meta = chunk.metas[i]
+  if (keeps || node !== null || meta !== undefined) {
+    meta ??= store.needMeta(id)
+    const old = keeps ? chain(store, meta, oldSequence, sequence, oldValue, oldSize, snapshots) : null
+    turnRegisters(store, meta, old, pending, value, oldValue, oldSequence, sequence, node)
+    if (node !== null) node.metas.push(meta)
+    else if (meta.older === null) chunk.metas[i] = undefined
+  }
+  const size = value === ABSENT ? 0 : pending.kind === MERGE ? pending.mergedSize : pending.size
+  chunk.values[i] = value
+  chunk.sequences[i] = sequence
+  chunk.sizes[i] = size
+  if (pinned >= 0) store.stampLeaf(id, sequence)
+  const delta = (value === ABSENT ? 0 : 1) - (oldValue === ABSENT ? 0 : 1)
+  if (delta !== 0 || size !== oldSize) store.resize(sequence, delta, size - oldSize, pinned)
+  if (value !== ABSENT) return false
+  pending.entry = id
+  return true
+}
+
+function chain(
+  store: TableStore,
+  meta: Meta,
+  sequence: number,
+  end: number,
+  value: unknown,
+  size: number,
+  snapshots: SnapshotSet,
+): Version {
+  const version = new Version(meta, sequence, end, value, size, meta.older)
+  meta.older = version
+  store.versions++
+  snapshots.newestWithin(sequence, end)?.file(version)
+  return version
+}
+
+/** Brings the registers of group and existence, and the marks that belong to them, from the old head to the new one. */
+function turnRegisters(
+  store: TableStore,
+  meta: Meta,
+  old: Version | null,
+  pending: Pending,
+  value: unknown,
+  oldValue: unknown,
+  oldSequence: number,
+  sequence: number,
+  node: Node | null,
+): void {
+  const joinsGroup = pending.kind === MERGE && store.commutative && node !== null
+  if (joinsGroup) {
+    meta.group ??= new MergeGroup(oldSequence, oldValue === ABSENT)
+    if (old !== null) old.group = meta.group
+    meta.group.operands.push(node)
+  } else {
+    if (old !== null) {
+      old.group = meta.group
+      old.successor = node
+    }
+    if (meta.group !== null) {
+      meta.group.successor = node
+      meta.group = null
+    }
+    meta.readers = null
+    meta.readStamp = 0
+  }
+  if (oldValue === ABSENT) {
+    if (value !== ABSENT) {
+      meta.existence = node === null ? null : new Existence(sequence, node)
+      meta.existenceReaders = null
+      meta.existenceReadStamp = 0
+    }
+    return
+  }
+  if (old !== null && node !== null) meta.existence ??= new Existence(0, null)
+  if (old !== null) old.existence = meta.existence
+  if (value === ABSENT) {
+    if (meta.existence !== null) meta.existence.successor = node
+    meta.existence = null
+    meta.existenceReaders = null
+    meta.existenceReadStamp = 0
+  }
+}

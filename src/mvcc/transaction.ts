@@ -1,0 +1,295 @@
+/**
+ * A transaction inside the engine: one snapshot, what was read at it, and private writes, table by table.
+ *
+ * Reads are synchronous and never wait; nothing shared changes before {@link Engine.commit}. What is recorded here is all
+ * that the certifier needs: entry ids of values read, entry ids whose existence was read, absent keys, consumed ranges.
+ *
+ * I1  `snapshot` is open in the engine's snapshot set from begin to end, so every version it sees stays readable.
+ * I2  A present key that was read keeps its entry id while the transaction is active (its version is pinned); absent keys
+ *     are recorded by key, because their entries may come and go.
+ * I3  An untracked transaction (safe reader, snapshot isolation) records no reads.
+ */
+import { type Key, compareKeys } from '../keys/index.ts'
+import type { Bounds } from '../keys/index.ts'
+import { VarveError } from '../errors.ts'
+import type { ActiveList } from './active.ts'
+import { ScanCursor } from './cursor.ts'
+import type { Engine } from './engine.ts'
+import type { Favour } from './favour.ts'
+import { RangeRead, type ReadLevel } from './predicates.ts'
+import type { SnapshotSlot } from './snapshots.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
+import { ABSENT } from './version.ts'
+import { DELETE, MERGE, NONE, Operands, type Pending, type PendingKind, SET, type Undo, WriteSet } from './write-set.ts'
+
+/** How a transaction takes part in certification. */
+export const UPDATE = 0
+/** Read-only on the newest state: tracked while updates are in flight. */
+export const READER = 1
+/** Read-only on a safe or explicit snapshot: untracked. */
+export const SAFE = 2
+export type TxnMode = typeof UPDATE | typeof READER | typeof SAFE
+
+export const ACTIVE = 0
+export const COMMITTED = 1
+export const ABORTED = 2
+export type TxnState = typeof ACTIVE | typeof COMMITTED | typeof ABORTED
+
+/** A point inside a transaction to roll back to. */
+export interface SavepointMark {
+  readonly id: number
+  readonly undoLength: number
+}
+
+export class Txn {
+  readonly engine: Engine
+  readonly id: number
+  readonly mode: TxnMode
+  readonly serializable: boolean
+  readonly snapshot: number
+  slot: SnapshotSlot | null
+  state: TxnState = ACTIVE
+  /** Why it ended, when somebody else ended it (close, age, leak). */
+  endedBy: VarveError | null = null
+  readonly views: TableView[] = []
+  /** The engine's list that it is in, and its neighbours there. */
+  list: ActiveList | null = null
+  previous: Txn | null = null
+  next: Txn | null = null
+  /** Set while this attempt is favoured against starvation. */
+  favour: Favour | null = null
+  /** Begun by the callback of a favoured transaction, which waits for it: no favour may hold it up. */
+  nested = false
+  /** Runs without interleaving (one tick), so it can neither wait for a favoured transaction nor be told to retry. */
+  readonly synchronous: boolean
+  /** ms on the engine's monotonic clock at begin, if ages are limited or measured; else 0. */
+  readonly startedAt: number
+  private undo: Undo[] | null = null
+  private savepoints: SavepointMark[] | null = null
+  private savepointCount = 0
+
+  constructor(engine: Engine, id: number, mode: TxnMode, serializable: boolean, synchronous: boolean, slot: SnapshotSlot, startedAt: number) {
+    this.engine = engine
+    this.id = id
+    this.mode = mode
+    this.serializable = serializable
+    this.synchronous = synchronous
+    this.slot = slot
+    this.snapshot = slot.sequence
+    this.startedAt = startedAt
+  }
+
+  /** The view of one table, made on first use. */
+  view(store: TableStore): TableView {
+    const views = this.views
+    for (let i = 0; i < views.length; i++) if ((views[i] as TableView).store === store) return views[i] as TableView
+    const view = new TableView(this, store)
+    views.push(view)
+    return view
+  }
+
+  /** Whether any write is pending. */
+  get hasWrites(): boolean {
+    for (const view of this.views) {
+      if (view.writes === null) continue
+      for (const pending of view.writes.list) if (pending.kind !== NONE) return true
+    }
+    return false
+  }
+
+  savepoint(): SavepointMark {
+    this.undo ??= []
+    const mark: SavepointMark = { id: ++this.savepointCount, undoLength: this.undo.length }
+    ;(this.savepoints ??= []).push(mark)
+    return mark
+  }
+
+  /** Discards the writes made since the savepoint; what was read stays tracked. Later savepoints cease to exist. */
+  rollbackTo(mark: SavepointMark): boolean {
+    const at = this.savepoints?.indexOf(mark) ?? -1
+    if (at < 0) return false
+    const undo = this.undo as Undo[]
+    while (undo.length > mark.undoLength) {
+      const { pending, kind, value, size } = undo.pop() as Undo
+      pending.kind = kind
+      pending.value = value
+      pending.size = size
+    }
+    ;(this.savepoints as SavepointMark[]).length = at + 1
+    return true
+  }
+
+  logUndo(set: WriteSet, pending: Pending): void {
+    if (this.undo !== null) {
+      this.undo.push({ set, pending, kind: pending.kind, value: pending.value, size: pending.size })
+    }
+  }
+}
+
+/** A transaction's reads and writes of one table. */
+export class TableView {
+  readonly txn: Txn
+  readonly store: TableStore
+  private readonly snapshot: number
+  /** I3. */
+  readonly tracked: boolean
+  /** Entry ids whose value was read. */
+  readonly reads: number[] = []
+  /** Entry ids of which only existence was read. */
+  readonly existenceReads: number[] = []
+  absent: Key[] | null = null
+  ranges: RangeRead[] | null = null
+  writes: WriteSet | null = null
+
+  constructor(txn: Txn, store: TableStore) {
+    this.txn = txn
+    this.store = store
+    this.snapshot = txn.snapshot
+    this.tracked = txn.serializable && txn.mode !== SAFE
+  }
+
+  /** The value the transaction sees, or ABSENT. */
+  get(key: Key): unknown {
+    if (this.writes !== null) {
+      const pending = this.writes.find(key)
+      if (pending !== undefined && pending.kind !== NONE) return this.ownValue(pending)
+    }
+    return this.committed(key)
+  }
+
+  /** The value in the snapshot; recorded as read. */
+  private committed(key: Key): unknown {
+    const store = this.store
+    const id = store.find(key)
+    if (id < 0) {
+      if (this.tracked) this.noteAbsent(key)
+      return ABSENT
+    }
+    const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    const value = (chunk.sequences[i] as number) <= this.snapshot ? chunk.values[i] : store.valueAt(id, this.snapshot)
+    if (this.tracked) {
+      if (value === ABSENT) this.noteAbsent(key)
+      else this.noteRead(id)
+    }
+    return value
+  }
+
+  /** Whether the transaction sees the key; reads existence only. */
+  has(key: Key): boolean {
+    if (this.writes !== null) {
+      const pending = this.writes.find(key)
+      if (pending !== undefined && pending.kind !== NONE) return pending.kind !== DELETE
+    }
+    const store = this.store
+    const id = store.find(key)
+    const present = id >= 0 && store.valueAt(id, this.snapshot) !== ABSENT
+    if (this.tracked) {
+      if (present) this.existenceReads.push(id)
+      else this.noteAbsent(key)
+    }
+    return present
+  }
+
+  set(key: Key, value: unknown, size: number): void {
+    const writes = (this.writes ??= new WriteSet())
+    this.assign(writes, writes.need(key), SET, value, size)
+  }
+
+  /** Deletes a key the transaction sees; returns whether it did. Reads existence. */
+  delete(key: Key): boolean {
+    if (!this.has(key)) return false
+    this.remove(key)
+    return true
+  }
+
+  /** Deletes without looking; for callers that have read the key already. */
+  remove(key: Key): void {
+    const writes = (this.writes ??= new WriteSet())
+    this.assign(writes, writes.need(key), DELETE, undefined, 0)
+  }
+
+  /** Queues an operand; reads nothing. On top of an own write it is applied at once. */
+  merge(key: Key, operand: unknown): void {
+    const writes = (this.writes ??= new WriteSet())
+    const pending = writes.need(key)
+    if (pending.kind === SET || pending.kind === DELETE) {
+      const before = pending.kind === SET ? pending.value : ABSENT
+      const merged = this.store.applyMerge(before, new Operands(operand, null))
+      this.assign(writes, pending, SET, merged, this.store.sizeOfEntry(pending.key, merged))
+      return
+    }
+    const earlier = pending.kind === MERGE ? (pending.value as Operands) : null
+    this.assign(writes, pending, MERGE, new Operands(operand, earlier), 0)
+  }
+
+  /** Takes over a write that was prepared outside. */
+  adopt(pending: Pending): void {
+    ;(this.writes ??= new WriteSet()).list.push(pending)
+  }
+
+  private assign(writes: WriteSet, pending: Pending, kind: PendingKind, value: unknown, size: number): void {
+    this.txn.logUndo(writes, pending)
+    pending.kind = kind
+    pending.value = value
+    pending.size = size
+  }
+
+  /** What the transaction sees of a key it has a pending write for; merging reads the committed value below. */
+  ownValue(pending: Pending): unknown {
+    if (pending.kind === SET) return pending.value
+    if (pending.kind === DELETE) return ABSENT
+    return this.store.applyMerge(this.committed(pending.key), pending.value as Operands)
+  }
+
+  /** A cursor over the keys the transaction sees within bounds; what it consumes is tracked. */
+  scan(bounds: Bounds, level: ReadLevel): ScanCursor {
+    let range: RangeRead | null = null
+    if (this.tracked && !bounds.empty) {
+      range = new RangeRead(this.store, level, bounds.lower, bounds.lowerOpen, bounds.upper, bounds.upperOpen)
+      ;(this.ranges ??= []).push(range)
+    }
+    return new ScanCursor(this.store, this, this.snapshot, bounds, range)
+  }
+
+  /** Keys and bytes as the transaction sees them: the snapshot's plus what the own writes change. O(own writes). */
+  ownSize(): { size: number; bytes: number } {
+    let { size, bytes } = this.store.sizeAt(this.snapshot)
+    if (this.writes === null) return { size, bytes }
+    for (const pending of this.writes.list) {
+      if (pending.kind === NONE) continue
+      const id = this.store.find(pending.key)
+      const before = id < 0 ? ABSENT : this.store.valueAt(id, this.snapshot)
+      if (before !== ABSENT) {
+        size--
+        bytes -= this.store.sizeOfEntry(pending.key, before)
+      }
+      if (pending.kind === DELETE) continue
+      size++
+      if (pending.kind === SET) bytes += pending.size
+      else bytes += this.store.sizeOfEntry(pending.key, this.store.applyMerge(before, pending.value as Operands))
+    }
+    return { size, bytes }
+  }
+
+  noteRead(id: number): void {
+    const reads = this.reads
+    const n = reads.length
+    if (n > 0 && reads[n - 1] === id) return
+    reads.push(id)
+  }
+
+  noteAbsent(key: Key): void {
+    if (this.absent === null) this.absent = [key]
+    else this.absent.push(key)
+  }
+
+  /** Whether a commit that writes `key` (entry `id`, -1: none) would change what this view has read or means to write. */
+  touches(key: Key, id: number): boolean {
+    const pending = this.writes?.find(key)
+    if (pending !== undefined && pending.kind !== NONE) return true
+    if (id >= 0 && (this.reads.includes(id) || this.existenceReads.includes(id))) return true
+    if (this.absent !== null && this.absent.some((absent) => compareKeys(absent, key) === 0)) return true
+    return this.ranges !== null && this.ranges.some((range) => range.covers(key))
+  }
+}

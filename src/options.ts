@@ -1,0 +1,278 @@
+/**
+ * Options are checked once, resolved and frozen. Every violation is reported together, so that a caller mends them in one go.
+ *
+ * Changes behaviour: isolation, merge, key, value, maxTransactionAgeMs, maxSnapshotAgeMs, maplet.autoResize.
+ * Changes speed or memory only: vacuum, maplet.capacity, maplet.falsePositiveRate, capacity, sizeOf, clock.
+ */
+import type { ValueCodec } from './codecs/index.ts'
+import { type TransactionError, VarveError } from './errors.ts'
+import type { KeyCodec } from './keys/index.ts'
+import type { MergeOperator } from './maplet/index.ts'
+
+/** Isolation of a transaction; docs/isolation.md shows what each level refuses. */
+export type Isolation = 'serializable' | 'snapshot'
+
+/** How the hash filter in front of a table is laid out. */
+export interface TableMapletOptions {
+  /** Keys to make room for at first. Default 0: grows from nothing. With `autoResize: false` also the most it takes. */
+  capacity?: number | undefined
+  /** Accepted share of absent keys that cost a look at a stored key. Default 0.001. */
+  falsePositiveRate?: number | undefined
+  /** Whether it grows. Default true; with false, a commit beyond its capacity fails beforehand with `CAPACITY_EXCEEDED`. */
+  autoResize?: boolean | undefined
+}
+
+/** What a table is made of; see {@link table}. */
+export interface TableOptions<K, V> {
+  /** Keys that the table takes. Default: every key. */
+  key?: KeyCodec<K> | undefined
+  /** Codec of its values. Default `codecs.structured()`. */
+  value?: ValueCodec<V> | undefined
+  /** Merge operator. Default: none, `merge()` is refused. */
+  merge?: MergeOperator<V, never> | undefined
+  /** Bytes that an entry counts for in `sizeBytes` and `memoryUsage()`. Default: an estimate of its memory. */
+  sizeOf?: ((key: K, value: V) => number) | undefined
+  /** A hint that presizes and never limits: expected entries and bytes. */
+  capacity?: { entries?: number | undefined; bytes?: number | undefined } | undefined
+}
+
+/** Options of {@link Database.open}. All may be left out. K and V are keys and values of the default table. */
+export interface DatabaseOptions<K, V> extends Omit<TableOptions<K, V>, 'capacity'> {
+  /** `memory`: nothing survives the process. The only durability of this version, and the default. */
+  durability?: 'memory' | undefined
+  /** Isolation of transactions that do not ask for one. Default `serializable`. */
+  isolation?: Isolation | undefined
+  /**
+   * Longest time in ms that garbage waits for removal when nothing else drains it; default 50. false: old versions are
+   * removed only by {@link Database.vacuum}.
+   */
+  vacuum?: { intervalMs: number } | false | undefined
+  /** Layout of the hash filter of every table. */
+  maplet?: TableMapletOptions | undefined
+  /** A transaction open for longer (ms) is ended with `SNAPSHOT_TOO_OLD`. Default: no limit. */
+  maxTransactionAgeMs?: number | undefined
+  /** A snapshot, reader or iterator open for longer (ms) is ended with `SNAPSHOT_TOO_OLD`. Default: no limit. */
+  maxSnapshotAgeMs?: number | undefined
+  /** Wall clock in ms since the epoch: for statistics and `Snapshot.createdAt`, never for order. Default `Date.now`. */
+  clock?: (() => number) | undefined
+}
+
+/** Options of a transaction. */
+export interface TransactionOptions {
+  /** Default: the database's. */
+  isolation?: Isolation | undefined
+  /**
+   * `true`: reads the newest state; in the rare case that this would close a cycle, `transaction()` runs the callback again
+   * on a safe snapshot. `'safe'`: reads the newest safe snapshot (which may lag a little), costs writers nothing and is
+   * never refused. Default false.
+   */
+  readOnly?: boolean | 'safe' | undefined
+  /** How often a refused callback is run again. Default 10; 0: not at all. Without effect on `begin()`. */
+  retries?: number | undefined
+  /** Gives up: the transaction is rolled back and its promise rejects with `ABORTED`. */
+  signal?: AbortSignal | undefined
+  /** Called before each further run with the refusal and the number of the coming run (from 1). */
+  onRetry?: ((error: TransactionError, attempt: number) => void) | undefined
+}
+
+/** The options a database runs with: `db.options`. */
+export interface ResolvedOptions {
+  readonly durability: 'memory'
+  readonly isolation: Isolation
+  readonly vacuum: { readonly intervalMs: number } | false
+  readonly maplet: { readonly capacity: number; readonly falsePositiveRate: number; readonly autoResize: boolean }
+  readonly maxTransactionAgeMs: number
+  readonly maxSnapshotAgeMs: number
+  readonly clock: () => number
+}
+
+/** Transaction options as the retry loop wants them: one shape. */
+export interface ResolvedTransactionOptions {
+  readonly isolation: Isolation
+  readonly readOnly: boolean | 'safe'
+  readonly retries: number
+  readonly signal: AbortSignal | undefined
+  readonly onRetry: ((error: TransactionError, attempt: number) => void) | undefined
+}
+
+const DEFAULT_RETRIES = 10
+const DEFAULT_VACUUM_MS = 50
+const DEFAULT_FALSE_POSITIVES = 0.001
+
+/** What the full contract names and this version does not have; named so that the message can say so. */
+const LATER = new Set(['path', 'flush', 'wal', 'maxMemoryBytes', 'eviction', 'ttl', 'readOnly'])
+
+type Given = Readonly<Record<string, unknown>>
+
+/** Collects what is wrong with an options object. */
+class Review {
+  readonly problems: string[] = []
+
+  unknown(given: Given, known: readonly string[], prefix: string): void {
+    for (const name of Object.keys(given)) {
+      if (known.includes(name)) continue
+      const later = prefix === '' && LATER.has(name)
+      const near = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase() || isNear(candidate, name))
+      const hint = later ? ': not part of this version, which keeps everything in memory' : near === undefined ? '' : `: did you mean ${near}?`
+      this.problems.push(`${prefix}${name} is ${later ? 'not available' : 'unknown'}${hint}`)
+    }
+  }
+
+  oneOf(value: unknown, choices: readonly unknown[], name: string): void {
+    if (value === undefined || choices.includes(value)) return
+    this.problems.push(`${name} must be one of ${choices.map((choice) => JSON.stringify(choice)).join(', ')}`)
+  }
+
+  number(value: unknown, name: string, least: number, unit: string): void {
+    if (value === undefined || (typeof value === 'number' && value >= least)) return
+    this.problems.push(`${name} must be a number of ${unit} of at least ${least}`)
+  }
+
+  fn(value: unknown, name: string): void {
+    if (value !== undefined && typeof value !== 'function') this.problems.push(`${name} must be a function`)
+  }
+
+  codec(value: unknown, name: string, methods: readonly string[]): void {
+    if (value === undefined) return
+    const given = value as Given
+    if (typeof value === 'object' && value !== null && methods.every((method) => typeof given[method] === 'function')) return
+    this.problems.push(`${name} must be an object with ${methods.join(', ')}`)
+  }
+
+  object(value: unknown, name: string): Given | undefined {
+    if (value === undefined) return undefined
+    if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Given
+    this.problems.push(`${name} must be an object`)
+    return undefined
+  }
+
+  /** Throws if anything was found. */
+  close(what: string): void {
+    if (this.problems.length > 0) throw new VarveError('INVALID_OPTIONS', `invalid ${what}: ${this.problems.join('; ')}`)
+  }
+}
+
+function isNear(candidate: string, name: string): boolean {
+  if (Math.abs(candidate.length - name.length) > 2) return false
+  let same = 0
+  for (let i = 0; i < name.length; i++) if (candidate.includes(name[i] as string)) same++
+  return same >= candidate.length - 1 && candidate[0] === name[0]
+}
+
+const TABLE_KEYS = ['key', 'value', 'merge', 'sizeOf'] as const
+const DATABASE_KEYS = [
+  ...TABLE_KEYS,
+  'durability',
+  'isolation',
+  'vacuum',
+  'maplet',
+  'maxTransactionAgeMs',
+  'maxSnapshotAgeMs',
+  'clock',
+] as const
+
+function reviewTable(review: Review, given: Given): void {
+  review.codec(given['key'], 'key', ['admit'])
+  review.codec(given['value'], 'value', ['encode', 'decode'])
+  review.codec(given['merge'], 'merge', ['merge'])
+  review.fn(given['sizeOf'], 'sizeOf')
+}
+
+/** Checks the options of a table. Throws `INVALID_OPTIONS`. */
+export function checkTableOptions(options: unknown): void {
+  const review = new Review()
+  const given = review.object(options, 'options')
+  if (given !== undefined) {
+    review.unknown(given, [...TABLE_KEYS, 'capacity'], '')
+    reviewTable(review, given)
+    const capacity = review.object(given['capacity'], 'capacity')
+    if (capacity !== undefined) {
+      review.unknown(capacity, ['entries', 'bytes'], 'capacity.')
+      review.number(capacity['entries'], 'capacity.entries', 0, 'entries')
+      review.number(capacity['bytes'], 'capacity.bytes', 0, 'bytes')
+    }
+  }
+  review.close('table options')
+}
+
+/** Checks and resolves the options of a database. Throws `INVALID_OPTIONS` that names every violation. */
+export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined): ResolvedOptions {
+  const review = new Review()
+  const given = review.object(options, 'options') ?? {}
+  review.unknown(given, DATABASE_KEYS, '')
+  reviewTable(review, given)
+  review.oneOf(given['durability'], ['memory'], 'durability')
+  review.oneOf(given['isolation'], ['serializable', 'snapshot'], 'isolation')
+  review.number(given['maxTransactionAgeMs'], 'maxTransactionAgeMs', 0, 'ms')
+  review.number(given['maxSnapshotAgeMs'], 'maxSnapshotAgeMs', 0, 'ms')
+  review.fn(given['clock'], 'clock')
+  const maplet = review.object(given['maplet'], 'maplet') ?? {}
+  reviewMaplet(review, maplet)
+  const vacuum = given['vacuum'] === false ? undefined : review.object(given['vacuum'], 'vacuum')
+  if (vacuum !== undefined) {
+    review.unknown(vacuum, ['intervalMs'], 'vacuum.')
+    review.number(vacuum['intervalMs'] ?? NaN, 'vacuum.intervalMs', 0, 'ms')
+  }
+  review.close('database options')
+  return Object.freeze({
+    durability: 'memory',
+    isolation: options?.isolation ?? 'serializable',
+    vacuum: given['vacuum'] === false ? false : Object.freeze({ intervalMs: (vacuum?.['intervalMs'] as number | undefined) ?? DEFAULT_VACUUM_MS }),
+    maplet: Object.freeze({
+      capacity: options?.maplet?.capacity ?? 0,
+      falsePositiveRate: options?.maplet?.falsePositiveRate ?? DEFAULT_FALSE_POSITIVES,
+      autoResize: options?.maplet?.autoResize ?? true,
+    }),
+    maxTransactionAgeMs: options?.maxTransactionAgeMs ?? Infinity,
+    maxSnapshotAgeMs: options?.maxSnapshotAgeMs ?? Infinity,
+    clock: options?.clock ?? Date.now,
+  })
+}
+
+function reviewMaplet(review: Review, maplet: Given): void {
+  review.unknown(maplet, ['capacity', 'falsePositiveRate', 'autoResize'], 'maplet.')
+  review.number(maplet['capacity'], 'maplet.capacity', 0, 'keys')
+  const rate = maplet['falsePositiveRate']
+  if (rate !== undefined && !(typeof rate === 'number' && rate > 0 && rate < 1)) {
+    review.problems.push('maplet.falsePositiveRate must be a number between 0 and 1')
+  }
+  const resize = maplet['autoResize']
+  if (resize !== undefined && typeof resize !== 'boolean') review.problems.push('maplet.autoResize must be a boolean')
+  if (resize === false && maplet['capacity'] === undefined) {
+    review.problems.push('maplet.autoResize: false needs maplet.capacity, the most keys that a table takes')
+  }
+}
+
+const TRANSACTION_KEYS = ['isolation', 'readOnly', 'retries', 'signal', 'onRetry'] as const
+
+/** Resolves transaction options against the database's. Throws `INVALID_OPTIONS`. */
+export function resolveTransactionOptions(
+  options: TransactionOptions | undefined,
+  defaults: ResolvedTransactionOptions,
+): ResolvedTransactionOptions {
+  if (options === undefined) return defaults
+  const review = new Review()
+  const given = review.object(options, 'options') ?? {}
+  review.unknown(given, TRANSACTION_KEYS, 'transaction option ')
+  review.oneOf(given['isolation'], ['serializable', 'snapshot'], 'isolation')
+  review.oneOf(given['readOnly'], [true, false, 'safe'], 'readOnly')
+  const { retries, signal } = given
+  if (retries !== undefined && !(retries === Infinity || (Number.isInteger(retries) && (retries as number) >= 0))) {
+    review.problems.push('retries must be a whole number of at least 0')
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) review.problems.push('signal must be an AbortSignal')
+  review.fn(given['onRetry'], 'onRetry')
+  review.close('transaction options')
+  return {
+    isolation: options.isolation ?? defaults.isolation,
+    readOnly: options.readOnly ?? false,
+    retries: options.retries ?? defaults.retries,
+    signal: options.signal,
+    onRetry: options.onRetry,
+  }
+}
+
+/** The transaction options of a database that were not given. */
+export function defaultTransactionOptions(isolation: Isolation): ResolvedTransactionOptions {
+  return { isolation, readOnly: false, retries: DEFAULT_RETRIES, signal: undefined, onRetry: undefined }
+}

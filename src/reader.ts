@@ -1,0 +1,147 @@
+/** Reading: the interface that handles, transactions and snapshots share, and its implementation on one transaction. */
+import { VarveError } from './errors.ts'
+import { RangeIterator, streamOf } from './iterate.ts'
+import { type Range, resolveRange } from './keys/index.ts'
+import { ABSENT, ACTIVE, type ScanCursor, type TableView, type Txn } from './mvcc/index.ts'
+import type { TableCore } from './table-core.ts'
+
+/**
+ * Everything that can be read. All of it is synchronous and never waits for other transactions; `stream` and `prefetch`
+ * are for reads so long that the event loop should breathe in between.
+ */
+export interface Reader<K, V> {
+  /** The value of a key, or undefined. */
+  get(key: K): V | undefined
+  /** The values of several keys, in their order, all as of one moment. */
+  getMany(keys: Iterable<K>): (V | undefined)[]
+  /** Whether the key has a value. Depends on existence only: overwriting the value does not conflict with it. */
+  has(key: K): boolean
+  /** Keys and values in key order, lazily, all as of one moment. Depends on what was consumed, not on the whole range. */
+  entries(range?: Range<K>): IterableIterator<[K, V]>
+  /** Keys in order, lazily, all as of one moment. Depends on existence only. */
+  keys(range?: Range<K>): IterableIterator<K>
+  /** Values in key order, lazily, all as of one moment. */
+  values(range?: Range<K>): IterableIterator<V>
+  /** How many keys a range holds: O(their number). Depends on existence only. */
+  count(range?: Range<K>): number
+  /** As {@link entries}, giving way to the event loop every few milliseconds. For long scans. */
+  stream(range?: Range<K>): AsyncIterableIterator<[K, V]>
+  /** Loads what is not in memory, so that reads after it need not. Everything is in memory in this version. */
+  prefetch(what: Iterable<K> | Range<K>): Promise<void>
+  /** Number of live keys, O(1). Not tracked by the certifier; {@link count} is. */
+  readonly size: number
+  /** Bytes of live keys and values, O(1), as `sizeOf` or the estimate counts them. Not tracked either. */
+  readonly sizeBytes: number
+}
+
+/** Reads on one engine transaction: the base of Transaction and Snapshot. */
+export class ViewReader<K, V> implements Reader<K, V> {
+  /** @internal */
+  protected readonly core: TableCore<K, V>
+  /** @internal */
+  protected readonly txn: Txn
+  /** @internal */
+  protected readonly view: TableView
+
+  /** @internal */
+  constructor(core: TableCore<K, V>, txn: Txn) {
+    this.core = core
+    this.txn = txn
+    this.view = txn.view(core.store)
+  }
+
+  get(key: K): V | undefined {
+    if (this.txn.state !== ACTIVE) this.fail()
+    const core = this.core
+    core.counts.gets++
+    const admitted = core.admitKey(key)
+    const stored = this.view.get(admitted)
+    return stored === ABSENT ? undefined : core.release(stored, admitted)
+  }
+
+  getMany(keys: Iterable<K>): (V | undefined)[] {
+    const values: (V | undefined)[] = []
+    for (const key of keys) values.push(this.get(key))
+    return values
+  }
+
+  has(key: K): boolean {
+    this.ensureActive()
+    this.core.counts.has++
+    return this.view.has(this.core.admitKey(key))
+  }
+
+  entries(range?: Range<K>): IterableIterator<[K, V]> {
+    return new RangeIterator<K, V, [K, V]>(this.core, this.scan(range, 'value'), 'entry', this.txn)
+  }
+
+  keys(range?: Range<K>): IterableIterator<K> {
+    return new RangeIterator<K, V, K>(this.core, this.scan(range, 'existence'), 'key', this.txn)
+  }
+
+  values(range?: Range<K>): IterableIterator<V> {
+    return new RangeIterator<K, V, V>(this.core, this.scan(range, 'value'), 'value', this.txn)
+  }
+
+  count(range?: Range<K>): number {
+    const cursor = this.scan(range, 'existence')
+    let count = 0
+    while (cursor.next()) count++
+    return count
+  }
+
+  stream(range?: Range<K>): AsyncIterableIterator<[K, V]> {
+    return streamOf(this.entries(range))
+  }
+
+  async prefetch(what: Iterable<K> | Range<K>): Promise<void> {
+    this.ensureActive()
+    checkPrefetch(what, this.core)
+  }
+
+  get size(): number {
+    this.ensureActive()
+    return this.view.ownSize().size
+  }
+
+  get sizeBytes(): number {
+    this.ensureActive()
+    return this.view.ownSize().bytes
+  }
+
+  /** @internal */
+  protected scan(range: Range<K> | undefined, level: 'value' | 'existence'): ScanCursor {
+    this.ensureActive()
+    this.core.counts.scans++
+    return this.view.scan(resolveRange(range), level)
+  }
+
+  /** @internal */
+  protected ensureActive(): void {
+    if (this.txn.state !== ACTIVE) this.fail()
+  }
+
+  /** @internal */
+  protected fail(): never {
+    throw closedError(this.txn, this.core)
+  }
+}
+
+/** Why a transaction that is not active any more refuses a call. */
+export function closedError<K, V>(txn: Txn, core: TableCore<K, V>): VarveError {
+  if (core.state.closed !== null) return core.state.closed
+  if (txn.endedBy !== null) return txn.endedBy
+  return new VarveError(
+    'TRANSACTION_CLOSED',
+    `transaction ${txn.id} has ended; do not use it, or what it gave out lazily, after its callback has settled: is an await missing?`,
+  )
+}
+
+/** Checks what prefetch was given, as if it had something to load. */
+export function checkPrefetch<K, V>(what: unknown, core: TableCore<K, V>): void {
+  const iterable = what as Iterable<K>
+  if (typeof what === 'object' && what !== null && typeof iterable[Symbol.iterator] === 'function') {
+    for (const key of iterable) core.admitKey(key)
+  } else resolveRange(what)
+}
+

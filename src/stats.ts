@@ -1,0 +1,117 @@
+/** What a database tells about itself. */
+import type { MapletStats } from './maplet/index.ts'
+import type { Engine, TableStore } from './mvcc/index.ts'
+import type { DatabaseState, OperationCounts } from './table-core.ts'
+
+/** Figures since open, unless they are of the moment. Cheap to ask for: O(number of tables). */
+export interface Stats {
+  /** ms since open. */
+  readonly uptimeMs: number
+  /** Sequence of the newest commit. */
+  readonly sequence: number
+  /** Calls by kind. */
+  readonly operations: Readonly<OperationCounts>
+  readonly transactions: {
+    /** Commits that wrote something, autocommit included. */
+    readonly commits: number
+    readonly readOnlyCommits: number
+    /** Rolled back by the application, by an error, by age or by close. */
+    readonly rollbacks: number
+    /** Commits refused, of all causes. */
+    readonly conflicts: number
+    /** Of these: another transaction had written a key first. */
+    readonly writeConflicts: number
+    /** Of these: tracked readers, which then ran again on a safe snapshot. */
+    readonly readerConflicts: number
+    /** Of these: refused because the dependency graph was full, not because a cycle was proved. */
+    readonly graphFullConflicts: number
+    /** Of these: refused in favour of a transaction that had lost too often. */
+    readonly favourRefusals: number
+    /** Attempts that were run again by `transaction()`. */
+    readonly retries: number
+    /** Ended for their age. */
+    readonly expired: number
+    /** Iterators, snapshots and transactions that were collected without having been ended. */
+    readonly leaked: number
+    /** Active right now, snapshots and iterators included. */
+    readonly open: number
+  }
+  readonly certifier: {
+    /** Committed transactions kept because they may still matter. */
+    readonly retained: number
+    /** Times the exact search ran, and nodes it visited. */
+    readonly searches: number
+    readonly visited: number
+    /** Transactions summarised because the graph was full. */
+    readonly summarised: number
+  }
+  readonly versions: {
+    /** Old versions in memory. */
+    readonly chained: number
+    /** Items of garbage that could go now. */
+    readonly pending: number
+    /** Removed so far. */
+    readonly removed: number
+    readonly removedKeys: number
+    /** Commits since the oldest open snapshot; 0 if none is open. */
+    readonly oldestSnapshotLag: number
+    /** Commits since the newest safe snapshot. */
+    readonly safeSnapshotLag: number
+  }
+  readonly memory: { readonly totalBytes: number; readonly entryBytes: number; readonly overheadBytes: number }
+  readonly tables: Readonly<Record<string, TableStats>>
+}
+
+export interface TableStats {
+  /** Live keys. */
+  readonly keys: number
+  /** Deleted keys that cannot go yet. */
+  readonly tombstones: number
+  /** Bytes of live keys and values. */
+  readonly bytes: number
+  readonly maplet: MapletStats
+}
+
+export function collectStats(state: DatabaseState, openedAtMs: number): Stats {
+  const { engine } = state
+  const { counters, graph, garbage } = engine
+  const tables: Record<string, TableStats> = Object.create(null) as Record<string, TableStats>
+  let chained = 0
+  let entryBytes = 0
+  let overheadBytes = 0
+  for (const store of engine.stores) {
+    tables[store.spec.name] = tableStats(store)
+    chained += store.versions
+    entryBytes += store.bytes
+    overheadBytes += store.overheadBytes()
+  }
+  const oldest = engine.snapshots.oldest()
+  return {
+    uptimeMs: engine.options.now() - openedAtMs,
+    sequence: engine.clock,
+    operations: { ...state.counts },
+    transactions: { ...counters, favourRefusals: engine.favours.refusals, retries: state.retries, open: engine.openCount },
+    certifier: { retained: graph.nodes.length, ...graph.counters },
+    versions: {
+      chained,
+      pending: garbage.pending(engine.safePoint),
+      removed: garbage.counters.versions,
+      removedKeys: garbage.counters.keys,
+      oldestSnapshotLag: oldest === Infinity ? 0 : engine.clock - oldest,
+      safeSnapshotLag: engine.clock - engine.safePoint,
+    },
+    memory: { totalBytes: entryBytes + overheadBytes, entryBytes, overheadBytes },
+    tables,
+  }
+}
+
+function tableStats(store: TableStore): TableStats {
+  return { keys: store.size, tombstones: store.entries - store.size, bytes: store.bytes, maplet: store.maplet.stats() }
+}
+
+/** Estimated bytes resident on behalf of a database. */
+export function memoryUsage(engine: Engine): number {
+  let bytes = 0
+  for (const store of engine.stores) bytes += store.bytes + store.overheadBytes()
+  return bytes
+}

@@ -1,0 +1,121 @@
+/**
+ * One table as the face sees it: the engine's store between the key codec and the value codec of its users.
+ *
+ * Everything that enters passes `admit…`, everything that leaves passes `release…`, so privacy and error messages are
+ * decided in one place.
+ */
+import { isDeepStrictEqual } from 'node:util'
+
+import { lastSize, type Resident } from './codecs/index.ts'
+import { VarveError } from './errors.ts'
+import { admitKey, formatKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
+import { ABSENT, type Engine, sizeOfKey, type TableStore } from './mvcc/index.ts'
+
+/** Reads and writes by kind since open. */
+export interface OperationCounts {
+  gets: number
+  has: number
+  scans: number
+  sets: number
+  deletes: number
+  merges: number
+}
+
+/** What all handles and transactions of a database share. */
+export interface DatabaseState {
+  readonly engine: Engine
+  /** Set by close(): every call throws it from then on. */
+  closed: VarveError | null
+  readonly counts: OperationCounts
+  /** Attempts that were run again. */
+  retries: number
+}
+
+export class TableCore<K, V> {
+  readonly state: DatabaseState
+  readonly store: TableStore
+  readonly name: string
+  readonly resident: Resident<V>
+  readonly direct: boolean
+  readonly counts: OperationCounts
+  readonly #codec: KeyCodec<K> | undefined
+
+  constructor(state: DatabaseState, store: TableStore, codec: KeyCodec<K> | undefined, resident: Resident<V>) {
+    this.state = state
+    this.store = store
+    this.name = store.spec.name
+    this.resident = resident
+    this.direct = resident.direct
+    this.counts = state.counts
+    this.#codec = codec
+  }
+
+  get keyCodecName(): string | undefined {
+    return this.#codec?.name
+  }
+
+  /** The caller's key, checked, normalised and private. Throws `INVALID_KEY`. */
+  admitKey(key: K): Key {
+    if (this.#codec === undefined) return admitKey(key)
+    // What a codec returns is admitted again: it may be anybody's, and a key must be private whoever chose it.
+    return admitKey(this.#codec.admit(key))
+  }
+
+  releaseKey(key: Key): K {
+    return (typeof key === 'object' ? releaseKey(key) : key) as K
+  }
+
+  /** The private stored form of a value; {@link sizeOf} right after gives its size. Throws `INVALID_VALUE`. */
+  admitValue(value: V, key: Key): unknown {
+    try {
+      return this.resident.admit(value)
+    } catch (error) {
+      throw this.#placed(error, 'INVALID_VALUE', key)
+    }
+  }
+
+  /** Bytes that an entry counts for, asked right after its value was admitted. */
+  sizeOf(key: Key, stored: unknown): number {
+    const given = this.store.spec.sizeOf
+    return given === undefined ? sizeOfKey(key) + lastSize : this.store.sizeOfEntry(key, stored)
+  }
+
+  /** What a read hands out; undefined for ABSENT. Throws `CODEC_MISMATCH` if the codec cannot read what is stored. */
+  release(stored: unknown, key: Key): V | undefined {
+    if (stored === ABSENT) return undefined
+    if (this.direct) return stored as V
+    try {
+      return this.resident.release(stored)
+    } catch (error) {
+      throw this.#placed(error, 'CODEC_MISMATCH', key)
+    }
+  }
+
+  #placed(error: unknown, code: 'INVALID_VALUE' | 'CODEC_MISMATCH', key: Key): unknown {
+    if (!(error instanceof VarveError)) return error
+    const details = error.cause === undefined ? {} : { cause: error.cause }
+    return new VarveError(code, `${error.message} (table '${this.name}', key ${formatKey(key)})`, details)
+  }
+
+  /** Whether two values are equal for compareAndSet: deep equality, undefined meaning absent. */
+  equal(a: V | undefined, b: V | undefined): boolean {
+    return a === b || isDeepStrictEqual(a, b)
+  }
+}
+
+/** Refuses a promise where a value belongs: the callback was async, and its result would be lost. */
+export function refusePromise(result: unknown, where: string): void {
+  if (isThenable(result)) {
+    result.then(undefined, () => undefined)
+    throw new VarveError('INVALID_ARGUMENT', `the callback of ${where} returned a promise; it must be synchronous: use transaction()`)
+  }
+}
+
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
+}
+
+/** Throws unless a callback is one. */
+export function requireFunction(value: unknown, where: string): void {
+  if (typeof value !== 'function') throw new VarveError('INVALID_ARGUMENT', `${where} takes a function`)
+}
