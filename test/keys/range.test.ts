@@ -200,6 +200,11 @@ describe('bounds', () => {
     expect([inBounds('a', bounds), inBounds('a\0', bounds), inBounds('', bounds)]).toEqual([true, false, false])
   })
 
+  it('with a limit of 0 hold nothing', () => {
+    expect(inBounds('a', resolveRange({ limit: 0 }))).toBe(false)
+    expect(inBounds('a', resolveRange({ limit: 1 }))).toBe(true)
+  })
+
   it.each<[object, object, boolean]>([
     [{}, {}, true],
     [{ gte: 1, lte: 2 }, { gte: 2, lte: 3 }, true],
