@@ -5,7 +5,7 @@
  * second one for bytes and tuples, under their encoding as a string. It is not ordered: iteration gives the first kind
  * in order of insertion, then the second.
  *
- * Cost: empty, 24 bytes and no map at all. Strings, numbers, bigints, booleans: that of a Map. Bytes and tuples: one
+ * Cost: empty, one object of two fields and no map at all. Strings, numbers, bigints, booleans: that of a Map. Bytes and tuples: one
  * encoding per call, and its string and a small object per entry beside the Map's own.
  *
  * I1  Every admitted key has exactly one place; a key is found by every key that compareKeys calls equal, and no other.
