@@ -3,6 +3,7 @@ import { type ConflictReport, SerializationError, type TransactionError, WriteCo
 import { formatKey, releaseKey } from './keys/index.ts'
 import type { Conflict, ConflictStep } from './mvcc/conflict.ts'
 
+const SHOWN_STEPS = 6
 const WHY = { ww: 'overwrote', wr: 'read from' } as const
 
 export function conflictError(conflict: Conflict): TransactionError {
@@ -32,8 +33,15 @@ function describe(conflict: Conflict): string {
       return `${victim} wrote ${step === undefined ? 'a key' : place(step)}, which was changed since its snapshot; ${again}`
     }
     case 'cycle':
-      return `${victim} cannot be put in a serial order: ${conflict.steps.map(sentence).join(', ')}; ${again}`
+      return `${victim} cannot be put in a serial order: ${sentences(conflict.steps)}; ${again}`
   }
+}
+
+/** The cycle in words; a long one is cut, `error.conflict` has all of it. */
+function sentences(steps: readonly ConflictStep[]): string {
+  if (steps.length <= SHOWN_STEPS) return steps.map(sentence).join(', ')
+  const shown = steps.slice(0, SHOWN_STEPS - 1).map(sentence).join(', ')
+  return `${shown}, … (${steps.length - SHOWN_STEPS} more), ${sentence(steps.at(-1) as ConflictStep)}`
 }
 
 /** An edge as a clause; the arrow of time points from `from` to `to`. */

@@ -8,12 +8,12 @@ import { watchOver } from './leaks.ts'
 import { ABSENT, DELETE, SET, type Txn } from './mvcc/index.ts'
 import { defaultTransactionOptions, type Isolation, resolveTransactionOptions, type ResolvedTransactionOptions, type TransactionOptions } from './options.ts'
 import { checkPrefetch, type Reader } from './reader.ts'
-import { beginAttempt, runSync, runTransaction } from './retry.ts'
+import { beginAttempt, runOneTick, runSync, runTransaction } from './retry.ts'
 import { isThenable, refusePromise, requireFunction, type TableCore } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
 
 const DONE: Promise<void> = Promise.resolve()
-const ONE_TICK: TransactionOptions = { isolation: 'serializable' }
+const ONE_TICK: TransactionOptions = { isolation: 'serializable', retries: Infinity }
 
 /**
  * A table of an open database. Light and free to make: one per task, or one for all, as you like.
@@ -125,6 +125,7 @@ export class Handle<K, V> implements Reader<K, V> {
       core.counts.sets++
       const admitted = core.admitKey(key)
       const stored = core.admitValue(value, admitted)
+      if (core.state.engine.favours.size > 0) return this.#write((tx) => tx.set(key, value))
       core.state.engine.writeOne(core.store, admitted, SET, stored, core.sizeOf(admitted, stored))
       return DONE
     } catch (error) {
@@ -136,6 +137,7 @@ export class Handle<K, V> implements Reader<K, V> {
   async delete(key: K): Promise<boolean> {
     this.#ensureOpen()
     this.#core.counts.deletes++
+    if (this.#core.state.engine.favours.size > 0) return this.#write((tx) => tx.delete(key))
     return this.#core.state.engine.writeOne(this.#core.store, this.#core.admitKey(key), DELETE, undefined, 0)
   }
 
@@ -162,7 +164,7 @@ export class Handle<K, V> implements Reader<K, V> {
 
   /** Combines an operand with the value of a key by the table's merge operator. */
   async merge(key: K, operand: unknown): Promise<void> {
-    this.#write((tx) => tx.merge(key, operand))
+    return this.#write((tx) => tx.merge(key, operand))
   }
 
   /** Sets a key to `next` if its value deep-equals `expected`; resolves to whether it did. */
@@ -182,13 +184,13 @@ export class Handle<K, V> implements Reader<K, V> {
 
   /** Deletes every key of the table. */
   async clear(): Promise<void> {
-    this.#write((tx) => tx.clear())
+    return this.#write((tx) => tx.clear())
   }
 
   /** Runs a few operations in this very tick as one transaction. */
-  #write<T>(fn: (tx: Transaction<K, V>) => T): T {
+  #write<T>(fn: (tx: Transaction<K, V>) => T): Promise<T> {
     this.#ensureOpen()
-    return runSync(this.#core.state, this.#oneTick, (txn) => fn(this.#facade(txn, true)))
+    return runOneTick(this.#core.state, this.#oneTick, (txn) => fn(this.#facade(txn, true)))
   }
 
   // --- transactions -------------------------------------------------------------------------------------------------------

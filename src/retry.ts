@@ -48,6 +48,27 @@ export async function runTransaction<T>(
   return conflict === null ? value : retry(state, options, attempt, conflict)
 }
 
+/**
+ * Runs a callback that takes no time, for autocommit: it has taken effect when this returns, unless a favoured transaction
+ * holds it up; then it runs again by itself, and the promise settles later.
+ */
+export function runOneTick<T>(state: DatabaseState, options: ResolvedTransactionOptions, attempt: (txn: Txn) => T): Promise<T> {
+  try {
+    const txn = beginAttempt(state.engine, options, false, false)
+    let value: T
+    try {
+      value = attempt(txn)
+    } catch (error) {
+      state.engine.rollback(txn)
+      throw error
+    }
+    const conflict = commitOrRollback(state.engine, txn)
+    return conflict === null ? Promise.resolve(value) : retry(state, options, attempt, conflict)
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
 /** Awaits the callback; whatever it throws rolls the transaction back and is thrown on as it is. */
 async function settle<T>(engine: Engine, txn: Txn, run: () => T | PromiseLike<T>): Promise<T> {
   try {

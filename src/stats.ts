@@ -45,8 +45,10 @@ export interface Stats {
     /** Transactions summarised because the graph was full. */
     readonly summarised: number
   }
-  readonly versions: {
-    /** Old versions in memory. */
+  /** Versions in memory, newest ones and tombstones included. */
+  readonly versions: number
+  readonly garbage: {
+    /** Versions that only an open snapshot still sees. */
     readonly chained: number
     /** Items of garbage that could go now. */
     readonly pending: number
@@ -74,14 +76,16 @@ export interface TableStats {
 
 export function collectStats(state: DatabaseState, openedAtMs: number): Stats {
   const { engine } = state
-  const { counters, graph, garbage } = engine
+  const { counters, graph } = engine
   const tables: Record<string, TableStats> = Object.create(null) as Record<string, TableStats>
   let chained = 0
+  let versions = 0
   let entryBytes = 0
   let overheadBytes = 0
   for (const store of engine.stores) {
     tables[store.spec.name] = tableStats(store)
     chained += store.versions
+    versions += store.entries + store.versions
     entryBytes += store.bytes
     overheadBytes += store.overheadBytes()
   }
@@ -92,11 +96,12 @@ export function collectStats(state: DatabaseState, openedAtMs: number): Stats {
     operations: { ...state.counts },
     transactions: { ...counters, favourRefusals: engine.favours.refusals, retries: state.retries, open: engine.openCount },
     certifier: { retained: graph.nodes.length, ...graph.counters },
-    versions: {
+    versions,
+    garbage: {
       chained,
-      pending: garbage.pending(engine.safePoint),
-      removed: garbage.counters.versions,
-      removedKeys: garbage.counters.keys,
+      pending: engine.garbage.pending(engine.safePoint),
+      removed: engine.garbage.counters.versions,
+      removedKeys: engine.garbage.counters.keys,
       oldestSnapshotLag: oldest === Infinity ? 0 : engine.clock - oldest,
       safeSnapshotLag: engine.clock - engine.safePoint,
     },

@@ -5,6 +5,7 @@ import { VarveError } from './errors.ts'
 import { ALL, type Key } from './keys/index.ts'
 import { ABSENT, ACTIVE, operandForm, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
 import { ViewReader } from './reader.ts'
+import { release } from './leaks.ts'
 import type { Table } from './table.ts'
 import { refusePromise, requireFunction, type TableCore } from './table-core.ts'
 
@@ -220,6 +221,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
       throw new VarveError('INVALID_ARGUMENT', 'commit() is for transactions from begin(); this one commits when its callback returns')
     }
     const { engine } = this.core.state
+    release(this)
     let conflict
     try {
       conflict = engine.commit(this.txn)
@@ -233,11 +235,12 @@ export class Transaction<K, V> extends ViewReader<K, V> {
   /** Discards everything. Inside `transaction()` the callback may still return a value, with which the promise resolves. */
   rollback(): void {
     this.ensureActive()
-    this.core.state.engine.rollback(this.txn)
+    this[Symbol.dispose]()
   }
 
   /** Rolls back if still open: `using tx = handle.begin()`. */
   [Symbol.dispose](): void {
+    if (!this.#managed) release(this)
     this.core.state.engine.rollback(this.txn)
   }
 

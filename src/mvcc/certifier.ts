@@ -193,7 +193,7 @@ export class Certifier {
       if (view.tracked && (this.graph.floor !== Infinity || this.graph.summarisedMax > 0)) this.readPredecessors(view, txn.snapshot)
       if (view.writes === null) continue
       for (const pending of view.writes.list) {
-        if (pending.kind !== NONE && !pending.skipped) this.writePredecessors(view.store, pending)
+        if (pending.kind !== NONE) this.writePredecessors(view.store, pending)
       }
     }
   }
@@ -270,6 +270,10 @@ export class Certifier {
     const commutes = pending.kind === MERGE && store.commutative
     const since = group === null ? head : group.baseSequence
     if (entry >= 0) this.addCommit(since, 'ww', store, entry)
+    if (pending.idle) return
+    if (meta !== undefined && meta.idleDeleters !== null) {
+      for (const deleter of meta.idleDeleters) this.addPredecessor(deleter, 'ww', store, key)
+    }
     if (group !== null && !commutes) for (const operand of group.operands) this.addPredecessor(operand, 'ww', store, key)
     if (meta !== undefined) this.valueReaders(meta, store, key)
     this.absentAndRangeReaders(store, key, since)

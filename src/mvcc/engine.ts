@@ -207,7 +207,7 @@ export class Engine {
     for (const view of txn.views) {
       if (view.writes === null) continue
       for (const pending of view.writes.list) {
-        if (pending.kind !== NONE && !pending.skipped) this.installOne(view.store, pending, sequence, conflict)
+        if (pending.kind !== NONE) this.installOne(view.store, pending, sequence, conflict)
       }
     }
     this.counters.commits++
@@ -261,8 +261,7 @@ export class Engine {
       for (const pending of view.writes.list) {
         if (pending.kind === NONE) continue
         pending.entry = view.store.find(pending.key)
-        pending.skipped = pending.kind === DELETE && this.deletesNothing(view.store, pending, txn.snapshot)
-        if (pending.skipped) continue
+        pending.idle = pending.kind === DELETE && (pending.entry < 0 || view.store.headOf(pending.entry) === ABSENT)
         if (pending.entry < 0) created++
         if (pending.kind === MERGE) merges = true
         writes++
@@ -271,12 +270,6 @@ export class Engine {
     }
     if (merges) this.computeMerges(txn)
     return writes
-  }
-
-  /** A key that the transaction itself created and deleted again, and that nobody else has created: no write at all. */
-  private deletesNothing(store: TableStore, pending: Pending, snapshot: number): boolean {
-    if (pending.entry < 0) return true
-    return store.headOf(pending.entry) === ABSENT && store.sequenceOf(pending.entry) <= snapshot
   }
 
   /** Applies merge operators, which are user code and may commit something themselves: then it starts over. */

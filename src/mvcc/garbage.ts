@@ -143,9 +143,9 @@ export class GarbageQueue {
 
   private tryUnlink(tombstone: Tombstone): void {
     const { store, id, sequence } = tombstone
-    if (store.headOf(id) !== ABSENT || store.sequenceOf(id) !== sequence || sequence === 0) return
+    if (store.headOf(id) !== ABSENT || store.sequenceOf(id) !== sequence) return
     const meta = store.metaOf(id)
-    if (meta !== undefined && meta.older !== null) return
+    if (meta !== undefined && (meta.older !== null || meta.idleDeleters !== null)) return
     store.unlink(id)
     this.counters.keys++
   }
@@ -183,6 +183,13 @@ export class GarbageQueue {
     meta.sweep = this.sweep
     meta.readers = retained(meta.readers)
     meta.existenceReaders = retained(meta.existenceReaders)
+    if (meta.idleDeleters !== null) {
+      meta.idleDeleters = retained(meta.idleDeleters)
+      const { store, id } = meta
+      if (meta.idleDeleters === null && store.metaOf(id) === meta && store.headOf(id) === ABSENT) {
+        this.addTombstone(store, id, store.sequenceOf(id))
+      }
+    }
     if (meta.older === null) this.release(meta)
   }
 
@@ -197,7 +204,7 @@ export class GarbageQueue {
       else if (group.operands.length > 32) group.operands = group.operands.filter(isRetained)
     }
     if (meta.readers !== null || meta.existenceReaders !== null || meta.group !== null || meta.existence !== null) return
-    if (meta.readStamp !== 0 || meta.existenceReadStamp !== 0) return
+    if (meta.idleDeleters !== null || meta.readStamp !== 0 || meta.existenceReadStamp !== 0) return
     const chunk = meta.store.chunks[meta.id >>> CHUNK_BITS] as Chunk
     if (chunk.metas[meta.id & CHUNK_MASK] === meta) chunk.metas[meta.id & CHUNK_MASK] = undefined
   }

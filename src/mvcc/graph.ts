@@ -99,32 +99,32 @@ export class Graph {
   search(successors: readonly Edge[], epoch: number, eta: number): Node | null | 'unknown' {
     this.counters.searches++
     const seen = this.nextEpoch()
-    const stack: Node[] = []
+    // Breadth first: the cycle that is shown should be a shortest one.
+    const queue: Node[] = []
     for (const edge of successors) {
-      const node = edge.to
-      if (node.visited === seen) continue
-      node.visited = seen
-      node.via = edge
-      node.viaFrom = null
-      if (node.asPredecessor === epoch) return node
-      stack.push(node)
+      if (this.visit(edge, null, seen, queue, epoch)) return edge.to
     }
     let unknown = false
-    for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
+    for (let i = 0; i < queue.length; i++) {
+      const node = queue[i] as Node
       this.counters.visited++
       if (node.pi > eta) continue
       if (node.summarised) unknown = true
       for (const edge of node.outgoing) {
-        const next = edge.to
-        if (next.visited === seen) continue
-        next.visited = seen
-        next.via = edge
-        next.viaFrom = node
-        if (next.asPredecessor === epoch) return next
-        stack.push(next)
+        if (this.visit(edge, node, seen, queue, epoch)) return edge.to
       }
     }
     return unknown ? 'unknown' : null
+  }
+
+  private visit(edge: Edge, from: Node | null, seen: number, queue: Node[], epoch: number): boolean {
+    const node = edge.to
+    if (node.visited === seen) return false
+    node.visited = seen
+    node.via = edge
+    node.viaFrom = from
+    queue.push(node)
+    return node.asPredecessor === epoch
   }
 
   /** Whether it is time to sweep. */

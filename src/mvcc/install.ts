@@ -13,6 +13,10 @@ import { DELETE, MERGE, type Pending } from './write-set.ts'
 
 /** Installs a pending write at `sequence`; returns whether it left a tombstone. */
 export function install(store: TableStore, pending: Pending, sequence: number, node: Node | null, snapshots: SnapshotSet): boolean {
+  if (pending.idle) {
+    if (node !== null) noteIdle(store, pending, node)
+    return false
+  }
   const isNew = pending.entry < 0
   const id = isNew ? store.create(pending.key) : pending.entry
   const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
@@ -42,6 +46,15 @@ export function install(store: TableStore, pending: Pending, sequence: number, n
   if (value !== ABSENT) return false
   pending.entry = id
   return true
+}
+
+/** Deleting what is absent changes no head; it is remembered for the next writer of the key. */
+function noteIdle(store: TableStore, pending: Pending, node: Node): void {
+  const id = pending.entry < 0 ? store.create(pending.key) : pending.entry
+  const meta = store.needMeta(id)
+  if (meta.idleDeleters === null) meta.idleDeleters = [node]
+  else meta.idleDeleters.push(node)
+  node.metas.push(meta)
 }
 
 function chain(
@@ -89,6 +102,7 @@ function turnRegisters(
     meta.readers = null
     meta.readStamp = 0
   }
+  meta.idleDeleters = null
   if (oldValue === ABSENT) {
     if (value !== ABSENT) {
       meta.existence = node === null ? null : new Existence(sequence, node)

@@ -322,7 +322,7 @@ export class TableStore {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     if (chunk.leaves[id & CHUNK_MASK] !== leaf.id) throw new Error(`I1: ${place} does not know its leaf`)
     const head = this.sequenceOf(id)
-    if (head > clock || head <= 0) throw new Error(`${place}: its head is of commit ${head}, the clock is at ${clock}`)
+    if (head > clock || (head <= 0 && this.headOf(id) !== ABSENT)) throw new Error(`${place}: its head is of commit ${head}, the clock is at ${clock}`)
     let versions = 0
     let above = head
     for (let version = this.metaOf(id)?.older ?? null; version !== null; version = version.older) {

@@ -46,8 +46,11 @@ export class Pending {
   size = 0
   /** Entry id, found in the commit section; -1 while the key has no entry. */
   entry = -1
-  /** Found in the commit section to change nothing: deletes a key that only this transaction had made. */
-  skipped = false
+  /**
+   * Found in the commit section to delete what is absent already: the transaction made the key and took it back, or somebody
+   * deleted it first. It leaves no version, but it has its place among the writers: see Meta.idleDeleters.
+   */
+  idle = false
   /** What the commit will install for a MERGE: computed before the section. */
   merged: unknown = undefined
   mergedSize = 0
