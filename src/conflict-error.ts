@@ -17,7 +17,13 @@ export function conflictReport(conflict: Conflict): ConflictReport {
   const keys = new Map<string, { table: string; key: unknown }>()
   for (const step of conflict.steps) keys.set(place(step), { table: step.table, key: releaseKey(step.key) })
   const transactions = edges.length === 0 ? [conflict.victim] : [...new Set(edges.map((edge) => edge.from))]
-  return Object.freeze({ victim: conflict.victim, reason: conflict.reason, edges, transactions, keys: [...keys.values()] })
+  return Object.freeze({
+    victim: conflict.victim,
+    reason: conflict.reason,
+    edges,
+    transactions,
+    keys: [...keys.values()],
+  })
 }
 
 function describe(conflict: Conflict): string {
@@ -40,7 +46,10 @@ function describe(conflict: Conflict): string {
 /** The cycle in words; a long one is cut, `error.conflict` has all of it. */
 function sentences(steps: readonly ConflictStep[]): string {
   if (steps.length <= SHOWN_STEPS) return steps.map(sentence).join(', ')
-  const shown = steps.slice(0, SHOWN_STEPS - 1).map(sentence).join(', ')
+  const shown = steps
+    .slice(0, SHOWN_STEPS - 1)
+    .map(sentence)
+    .join(', ')
   return `${shown}, … (${steps.length - SHOWN_STEPS} more), ${sentence(steps.at(-1) as ConflictStep)}`
 }
 

@@ -88,7 +88,9 @@ export class Database<K, V> {
    *
    * @throws VarveError `INVALID_OPTIONS` that names every violation at once.
    */
-  static async open<K = import('./keys/index.ts').Key, V = unknown>(options?: DatabaseOptions<K, V>): Promise<Database<K, V>> {
+  static async open<K = import('./keys/index.ts').Key, V = unknown>(
+    options?: DatabaseOptions<K, V>,
+  ): Promise<Database<K, V>> {
     return new Database<K, V>(options, {})
   }
 
@@ -196,7 +198,12 @@ export class Database<K, V> {
   }
 
   #coreOf<K2, V2>(table: Table<K2, V2>): TableCore<K2, V2> {
-    if (typeof table !== 'object' || table === null || typeof table.name !== 'string' || typeof table.options !== 'object') {
+    if (
+      typeof table !== 'object' ||
+      table === null ||
+      typeof table.name !== 'string' ||
+      typeof table.options !== 'object'
+    ) {
       throw new VarveError('INVALID_ARGUMENT', 'a table is defined with table(name, options); this is something else')
     }
     const known = this.#cores.get(table.name)
@@ -225,7 +232,10 @@ export class Database<K, V> {
       resident,
       merge: options.merge as never,
       sizeOf: options.sizeOf as never,
-      maplet: { ...this.options.maplet, capacity: Math.max(this.options.maplet.capacity, options.capacity?.entries ?? 0) },
+      maplet: {
+        ...this.options.maplet,
+        capacity: Math.max(this.options.maplet.capacity, options.capacity?.entries ?? 0),
+      },
     })
     const core = new TableCore<K2, V2>(this.#state, store, options.key, resident)
     this.#cores.set(name, core as unknown as TableCore<unknown, unknown>)
@@ -240,7 +250,10 @@ export class Database<K, V> {
       },
       aborted: (txn: Txn, conflict: Conflict | null) => {
         if (events.has('abort')) {
-          events.emit('abort', { transaction: txn.id, conflict: conflict === null ? undefined : conflictReport(conflict) })
+          events.emit('abort', {
+            transaction: txn.id,
+            conflict: conflict === null ? undefined : conflictReport(conflict),
+          })
         }
       },
       vacuumed: (versions, keys) => events.emit('vacuum', { versions, keys }),

@@ -27,7 +27,7 @@ export class EventBoard {
 
   add<E extends keyof DatabaseEvents>(name: E, listener: (payload: DatabaseEvents[E]) => void): () => void {
     if (!NAMES.includes(name)) {
-      throw new VarveError('INVALID_ARGUMENT', `there is no event '${String(name)}'; there are ${NAMES.join(', ')}`)
+      throw new VarveError('INVALID_ARGUMENT', `there is no event '${name as string}'; there are ${NAMES.join(', ')}`)
     }
     if (typeof listener !== 'function') throw new VarveError('INVALID_ARGUMENT', 'on() takes a function as listener')
     let listeners = this.#listeners.get(name)

@@ -6,7 +6,13 @@ import { streamOf } from './iterate.ts'
 import { type Bounds, type Range, resolveRange } from './keys/index.ts'
 import { watchOver } from './leaks.ts'
 import { ABSENT, DELETE, SET, type Txn } from './mvcc/index.ts'
-import { defaultTransactionOptions, type Isolation, resolveTransactionOptions, type ResolvedTransactionOptions, type TransactionOptions } from './options.ts'
+import {
+  defaultTransactionOptions,
+  type Isolation,
+  resolveTransactionOptions,
+  type ResolvedTransactionOptions,
+  type TransactionOptions,
+} from './options.ts'
 import { checkPrefetch, type Reader } from './reader.ts'
 import { beginAttempt, runOneTick, runSync, runTransaction } from './retry.ts'
 import { isThenable, refusePromise, requireFunction, type TableCore } from './table-core.ts'
@@ -203,11 +209,15 @@ export class Handle<K, V> implements Reader<K, V> {
    * @throws VarveError `RETRIES_EXHAUSTED` (its cause is the last conflict; with `retries: 0` the conflict itself),
    * `ABORTED`, `INVALID_OPTIONS`, `CLOSED`.
    */
-  async transaction<T>(fn: (tx: Transaction<K, V>) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
-    this.#ensureOpen()
-    requireFunction(fn, 'transaction')
-    const resolved = resolveTransactionOptions(options, this.#defaults)
-    return runTransaction(this.#core.state, resolved, (txn) => fn(this.#facade(txn, true)))
+  transaction<T>(fn: (tx: Transaction<K, V>) => T | Promise<T>, options?: TransactionOptions): Promise<T> {
+    try {
+      this.#ensureOpen()
+      requireFunction(fn, 'transaction')
+      const resolved = resolveTransactionOptions(options, this.#defaults)
+      return runTransaction(this.#core.state, resolved, (txn) => fn(this.#facade(txn, true)))
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**

@@ -113,7 +113,11 @@ class Review {
       if (known.includes(name)) continue
       const later = prefix === '' && LATER.has(name)
       const near = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase() || isNear(candidate, name))
-      const hint = later ? ': not part of this version, which keeps everything in memory' : near === undefined ? '' : `: did you mean ${near}?`
+      const hint = later
+        ? ': not part of this version, which keeps everything in memory'
+        : near === undefined
+          ? ''
+          : `: did you mean ${near}?`
       this.problems.push(`${prefix}${name} is ${later ? 'not available' : 'unknown'}${hint}`)
     }
   }
@@ -135,7 +139,8 @@ class Review {
   codec(value: unknown, name: string, methods: readonly string[]): void {
     if (value === undefined) return
     const given = value as Given
-    if (typeof value === 'object' && value !== null && methods.every((method) => typeof given[method] === 'function')) return
+    if (typeof value === 'object' && value !== null && methods.every((method) => typeof given[method] === 'function'))
+      return
     this.problems.push(`${name} must be an object with ${methods.join(', ')}`)
   }
 
@@ -148,7 +153,8 @@ class Review {
 
   /** Throws if anything was found. */
   close(what: string): void {
-    if (this.problems.length > 0) throw new VarveError('INVALID_OPTIONS', `invalid ${what}: ${this.problems.join('; ')}`)
+    if (this.problems.length > 0)
+      throw new VarveError('INVALID_OPTIONS', `invalid ${what}: ${this.problems.join('; ')}`)
   }
 }
 
@@ -217,7 +223,10 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   return Object.freeze({
     durability: 'memory',
     isolation: options?.isolation ?? 'serializable',
-    vacuum: given['vacuum'] === false ? false : Object.freeze({ intervalMs: (vacuum?.['intervalMs'] as number | undefined) ?? DEFAULT_VACUUM_MS }),
+    vacuum:
+      given['vacuum'] === false
+        ? false
+        : Object.freeze({ intervalMs: (vacuum?.['intervalMs'] as number | undefined) ?? DEFAULT_VACUUM_MS }),
     maplet: Object.freeze({
       capacity: options?.maplet?.capacity ?? 0,
       falsePositiveRate: options?.maplet?.falsePositiveRate ?? DEFAULT_FALSE_POSITIVES,

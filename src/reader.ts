@@ -144,4 +144,3 @@ export function checkPrefetch<K, V>(what: unknown, core: TableCore<K, V>): void 
     for (const key of iterable) core.admitKey(key)
   } else resolveRange(what)
 }
-

@@ -12,10 +12,10 @@ import { conflictError } from './conflict-error.ts'
 import { type TransactionError, VarveError } from './errors.ts'
 import { ACTIVE, type Conflict, type Engine, type Favour, type Txn } from './mvcc/index.ts'
 import type { ResolvedTransactionOptions } from './options.ts'
-import type { DatabaseState } from './table-core.ts'
+import { type DatabaseState, isThenable } from './table-core.ts'
 
 /** Losses after which an attempt is favoured. */
-const FAVOUR_AFTER = 4
+const FAVOUR_AFTER = 6
 /** Longest time one favour lasts, ms. */
 const LEASE_MS = 1000
 /** Retries that only let other microtasks run, before pauses by timer begin. */
@@ -27,55 +27,79 @@ const favoured = new AsyncLocalStorage<Favour>()
 let favouredRuns = 0
 
 /** Begins the transaction of one attempt. */
-export function beginAttempt(engine: Engine, options: ResolvedTransactionOptions, synchronous: boolean, safe: boolean): Txn {
+export function beginAttempt(
+  engine: Engine,
+  options: ResolvedTransactionOptions,
+  synchronous: boolean,
+  safe: boolean,
+): Txn {
   const serializable = options.isolation === 'serializable'
   if (options.readOnly === 'safe' || safe) return engine.beginSafe()
-  const txn = options.readOnly === true ? engine.beginReader(serializable, synchronous) : engine.begin(serializable, synchronous)
+  const txn =
+    options.readOnly === true ? engine.beginReader(serializable, synchronous) : engine.begin(serializable, synchronous)
   if (favouredRuns > 0 && favoured.getStore() !== undefined) txn.nested = true
   return txn
 }
 
 /** Runs `attempt` (the callback on a fresh transaction) until it commits; see {@link Handle.transaction}. */
-export async function runTransaction<T>(
+export function runTransaction<T>(
   state: DatabaseState,
   options: ResolvedTransactionOptions,
   attempt: (txn: Txn) => T | PromiseLike<T>,
 ): Promise<T> {
   if (options.signal !== undefined) return runAbortable(state, options, options.signal, attempt)
   const txn = beginAttempt(state.engine, options, false, false)
-  const value = await settle(state.engine, txn, () => attempt(txn))
-  const conflict = commitOrRollback(state.engine, txn)
-  return conflict === null ? value : retry(state, options, attempt, conflict)
+  return conclude(state.engine, txn, attempt, (value, conflict) =>
+    conflict === null ? value : retry(state, options, attempt, conflict),
+  )
+}
+
+/**
+ * Runs the callback, commits in the very microtask in which its promise settles (each turn more would be one more in which
+ * somebody else can overtake it), and hands the outcome to `then`. Whatever the callback throws rolls back and is thrown on as
+ * it is.
+ */
+function conclude<T, R>(
+  engine: Engine,
+  txn: Txn,
+  attempt: (txn: Txn) => T | PromiseLike<T>,
+  then: (value: T, conflict: Conflict | null) => R | PromiseLike<R>,
+): Promise<R> {
+  try {
+    const result = attempt(txn)
+    if (!isThenable(result)) return Promise.resolve(then(result, commitOrRollback(engine, txn)))
+    return Promise.resolve(
+      result.then(
+        (value) => then(value as T, commitOrRollback(engine, txn)),
+        (error: unknown) => {
+          engine.rollback(txn)
+          throw error
+        },
+      ),
+    )
+  } catch (error) {
+    engine.rollback(txn)
+    return Promise.reject(error)
+  }
 }
 
 /**
  * Runs a callback that takes no time, for autocommit: it has taken effect when this returns, unless a favoured transaction
  * holds it up; then it runs again by itself, and the promise settles later.
  */
-export function runOneTick<T>(state: DatabaseState, options: ResolvedTransactionOptions, attempt: (txn: Txn) => T): Promise<T> {
+export function runOneTick<T>(
+  state: DatabaseState,
+  options: ResolvedTransactionOptions,
+  attempt: (txn: Txn) => T,
+): Promise<T> {
+  const txn = beginAttempt(state.engine, options, false, false)
   try {
-    const txn = beginAttempt(state.engine, options, false, false)
-    let value: T
-    try {
-      value = attempt(txn)
-    } catch (error) {
-      state.engine.rollback(txn)
-      throw error
-    }
+    const value = attempt(txn)
     const conflict = commitOrRollback(state.engine, txn)
     return conflict === null ? Promise.resolve(value) : retry(state, options, attempt, conflict)
   } catch (error) {
+    state.engine.rollback(txn)
     return Promise.reject(error)
-  }
-}
-
-/** Awaits the callback; whatever it throws rolls the transaction back and is thrown on as it is. */
-async function settle<T>(engine: Engine, txn: Txn, run: () => T | PromiseLike<T>): Promise<T> {
-  try {
-    return await run()
-  } catch (error) {
-    engine.rollback(txn)
-    throw error
   }
 }
 
@@ -105,41 +129,47 @@ async function retry<T>(
   let losses = 0
   let favour: Favour | null = null
   try {
-    for (let run = 1; ; run++) {
+    for (let runs = 1; ; runs++) {
       if (conflict.reason !== 'favoured') losses++
       if (losses > options.retries) throw exhausted(conflict, options.retries)
-      options.onRetry?.(conflictError(conflict), run)
+      options.onRetry?.(conflictError(conflict), runs)
       state.retries++
-      if (favour === null && losses >= FAVOUR_AFTER && options.readOnly === false) favour = engine.grantFavour(LEASE_MS)
+      if (favour === null && losses >= FAVOUR_AFTER && options.readOnly === false) {
+        favour = engine.grantFavour(LEASE_MS)
+        favouredRuns++
+      }
       await pause(conflict, losses, favour !== null, engine)
       if (state.closed !== null) throw state.closed
       const txn = beginAttempt(engine, options, false, options.readOnly === true)
       favour?.attach(txn)
-      const value = await settle(engine, txn, () => (favour === null ? attempt(txn) : runFavoured(favour, () => attempt(txn))))
-      const next = commitOrRollback(engine, txn)
-      if (next === null) return value
-      conflict = next
+      const run = favour === null ? attempt : favouredAttempt(favour, attempt)
+      const outcome = await conclude(engine, txn, run, (value, refusal) => ({ value, refusal }))
+      if (outcome.refusal === null) return outcome.value
+      conflict = outcome.refusal
     }
   } finally {
-    if (favour !== null) engine.favours.end(favour)
+    if (favour !== null) {
+      engine.favours.end(favour)
+      // Tracking the context of promises costs everybody; it is switched off with the last favour.
+      if (--favouredRuns === 0) favoured.disable()
+    }
   }
 }
 
 /** Runs a favoured attempt so that what it begins itself is known to be nested. */
-async function runFavoured<T>(favour: Favour, run: () => T | PromiseLike<T>): Promise<T> {
-  favouredRuns++
-  try {
-    return await favoured.run(favour, run)
-  } finally {
-    // Tracking the context of promises costs everybody; it is switched off with the last favour.
-    if (--favouredRuns === 0) favoured.disable()
-  }
+function favouredAttempt<T>(
+  favour: Favour,
+  attempt: (txn: Txn) => T | PromiseLike<T>,
+): (txn: Txn) => T | PromiseLike<T> {
+  return (txn) => favoured.run(favour, attempt, txn)
 }
 
 function exhausted(conflict: Conflict, retries: number): VarveError {
   const error = conflictError(conflict)
   if (retries === 0) return error
-  return new VarveError('RETRIES_EXHAUSTED', `gave up after ${retries + 1} attempts: ${error.message}`, { cause: error })
+  return new VarveError('RETRIES_EXHAUSTED', `gave up after ${retries + 1} attempts: ${error.message}`, {
+    cause: error,
+  })
 }
 
 /** Waits before the next attempt: for a favour to end, for a random number of microtasks, or for a random time. */
@@ -147,7 +177,7 @@ async function pause(conflict: Conflict, losses: number, isFavoured: boolean, en
   if (conflict.until !== null) return conflict.until
   if (isFavoured) return
   if (losses <= QUICK_RETRIES) {
-    for (let turns = Math.floor(engine.options.random() * (1 << losses)); turns > 0; turns--) await null
+    for (let turns = Math.floor(engine.options.random() * (1 << losses)); turns > 0; turns--) await Promise.resolve()
     return
   }
   const longest = Math.min(2 ** (losses - QUICK_RETRIES), LONGEST_PAUSE_MS)
@@ -176,7 +206,7 @@ async function runAbortable<T>(
       if (signal.aborted) throw abortError(signal)
       return attempt(txn)
     }
-    runTransaction(state, unsignalled, run)
+    void runTransaction(state, unsignalled, run)
       .then(resolve, reject)
       .finally(() => signal.removeEventListener('abort', onAbort))
   })
@@ -206,5 +236,7 @@ export function runSync<T>(state: DatabaseState, options: ResolvedTransactionOpt
 }
 
 function abortError(signal: AbortSignal): VarveError {
-  return new VarveError('ABORTED', 'the transaction was given up through its AbortSignal; nothing was written', { cause: signal.reason })
+  return new VarveError('ABORTED', 'the transaction was given up through its AbortSignal; nothing was written', {
+    cause: signal.reason,
+  })
 }

@@ -45,4 +45,3 @@ export class Snapshot<K, V> extends ViewReader<K, V> {
     this.close()
   }
 }
-

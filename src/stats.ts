@@ -94,7 +94,12 @@ export function collectStats(state: DatabaseState, openedAtMs: number): Stats {
     uptimeMs: engine.options.now() - openedAtMs,
     sequence: engine.clock,
     operations: { ...state.counts },
-    transactions: { ...counters, favourRefusals: engine.favours.refusals, retries: state.retries, open: engine.openCount },
+    transactions: {
+      ...counters,
+      favourRefusals: engine.favours.refusals,
+      retries: state.retries,
+      open: engine.openCount,
+    },
     certifier: { retained: graph.nodes.length, ...graph.counters },
     versions,
     garbage: {

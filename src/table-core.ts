@@ -107,7 +107,10 @@ export class TableCore<K, V> {
 export function refusePromise(result: unknown, where: string): void {
   if (isThenable(result)) {
     result.then(undefined, () => undefined)
-    throw new VarveError('INVALID_ARGUMENT', `the callback of ${where} returned a promise; it must be synchronous: use transaction()`)
+    throw new VarveError(
+      'INVALID_ARGUMENT',
+      `the callback of ${where} returned a promise; it must be synchronous: use transaction()`,
+    )
   }
 }
 

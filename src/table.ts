@@ -37,7 +37,10 @@ export function table<K = Key, V = unknown>(name: string, options: TableOptions<
     throw new VarveError('INVALID_ARGUMENT', `a table name must be a string of 1 to ${MAX_NAME_LENGTH} characters`)
   }
   if (name === DEFAULT_TABLE) {
-    throw new VarveError('INVALID_ARGUMENT', `'${DEFAULT_TABLE}' is the table behind db.handle(); give its options to Database.open`)
+    throw new VarveError(
+      'INVALID_ARGUMENT',
+      `'${DEFAULT_TABLE}' is the table behind db.handle(); give its options to Database.open`,
+    )
   }
   checkTableOptions(options)
   return Object.freeze({ name, options: Object.freeze({ ...options }) })

@@ -120,7 +120,10 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     this.ensureWritable()
     this.core.counts.merges++
     if (this.core.store.spec.merge === undefined) {
-      throw new VarveError('INVALID_ARGUMENT', `table '${this.core.name}' has no merge operator; give it one when it is defined`)
+      throw new VarveError(
+        'INVALID_ARGUMENT',
+        `table '${this.core.name}' has no merge operator; give it one when it is defined`,
+      )
     }
     this.view.merge(this.core.admitKey(key), operandForm.admit(operand))
   }
@@ -218,7 +221,10 @@ export class Transaction<K, V> extends ViewReader<K, V> {
   async commit(): Promise<void> {
     this.ensureActive()
     if (this.#managed) {
-      throw new VarveError('INVALID_ARGUMENT', 'commit() is for transactions from begin(); this one commits when its callback returns')
+      throw new VarveError(
+        'INVALID_ARGUMENT',
+        'commit() is for transactions from begin(); this one commits when its callback returns',
+      )
     }
     const { engine } = this.core.state
     release(this)
@@ -250,5 +256,4 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     if (this.txn.mode === UPDATE) return
     throw new VarveError('READ_ONLY', `transaction ${this.txn.id} was begun with readOnly; writes need one without`)
   }
-
 }

@@ -54,7 +54,14 @@ export class Certifier {
    * @param tracking whether another tracked transaction is active, so that this one must leave its traces
    * @returns a conflict, or the node under which it was recorded (null: nothing to record)
    */
-  certify(txn: Txn, commit: number, overtaken: boolean, tracking: boolean, readOnly: boolean, safePoint: number): Conflict | Node | null {
+  certify(
+    txn: Txn,
+    commit: number,
+    overtaken: boolean,
+    tracking: boolean,
+    readOnly: boolean,
+    safePoint: number,
+  ): Conflict | Node | null {
     if (!overtaken && !tracking) return null
     this.begin(new Node(txn.id, txn.snapshot, commit, commit, readOnly), safePoint)
     try {
@@ -190,7 +197,8 @@ export class Certifier {
 
   private collectPredecessors(txn: Txn): void {
     for (const view of txn.views) {
-      if (view.tracked && (this.graph.floor !== Infinity || this.graph.summarisedMax > 0)) this.readPredecessors(view, txn.snapshot)
+      if (view.tracked && (this.graph.floor !== Infinity || this.graph.summarisedMax > 0))
+        this.readPredecessors(view, txn.snapshot)
       if (view.writes === null) continue
       for (const pending of view.writes.list) {
         if (pending.kind !== NONE) this.writePredecessors(view.store, pending)
@@ -257,7 +265,8 @@ export class Certifier {
       return
     }
     const existence = version === null ? (meta === undefined ? null : meta.existence) : version.existence
-    if (existence !== null && existence.creator !== null) this.addPredecessor(existence.creator, 'wr', store, store.keyOf(id))
+    if (existence !== null && existence.creator !== null)
+      this.addPredecessor(existence.creator, 'wr', store, store.keyOf(id))
     else if (existence !== null) this.addStamp(existence.sequence)
   }
 
@@ -274,7 +283,8 @@ export class Certifier {
     if (meta !== undefined && meta.idleDeleters !== null) {
       for (const deleter of meta.idleDeleters) this.addPredecessor(deleter, 'ww', store, key)
     }
-    if (group !== null && !commutes) for (const operand of group.operands) this.addPredecessor(operand, 'ww', store, key)
+    if (group !== null && !commutes)
+      for (const operand of group.operands) this.addPredecessor(operand, 'ww', store, key)
     if (meta !== undefined) this.valueReaders(meta, store, key)
     this.absentAndRangeReaders(store, key, since)
     if (absentNow) this.existenceRangeReaders(store, key, head, Infinity)
@@ -295,7 +305,8 @@ export class Certifier {
   }
 
   private existenceReaders(meta: Meta, store: TableStore, key: Key): void {
-    if (meta.existenceReaders !== null) for (const reader of meta.existenceReaders) this.addPredecessor(reader, 'rw', store, key)
+    if (meta.existenceReaders !== null)
+      for (const reader of meta.existenceReaders) this.addPredecessor(reader, 'rw', store, key)
     this.addStamp(meta.existenceReadStamp)
   }
 
@@ -318,7 +329,8 @@ export class Certifier {
   private existenceRangeReaders(store: TableStore, key: Key, since: number, before: number): void {
     for (const { node, range } of store.rangeMarks) {
       if (range.level !== 'existence' || node.dropped) continue
-      if (node.snapshot >= since && node.snapshot < before && range.covers(key)) this.addPredecessor(node, 'rw', store, key)
+      if (node.snapshot >= since && node.snapshot < before && range.covers(key))
+        this.addPredecessor(node, 'rw', store, key)
     }
   }
 
@@ -371,7 +383,8 @@ export class Certifier {
       const group = existing === undefined ? null : existing.group
       if (group === null || group.baseSequence > snapshot) return
     }
-    if (view.writes !== null && view.writes.list.length <= 8 && overwrites(view.writes.list, id, store.commutative)) return
+    if (view.writes !== null && view.writes.list.length <= 8 && overwrites(view.writes.list, id, store.commutative))
+      return
     const meta = existing ?? store.needMeta(id)
     if (meta.readers === null) meta.readers = [node]
     else if (meta.readers[meta.readers.length - 1] !== node) meta.readers.push(node)

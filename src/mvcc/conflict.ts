@@ -27,7 +27,12 @@ export class Conflict {
   /** For `favoured`: settles when that transaction has ended or its lease is over. */
   readonly until: Promise<void> | null
 
-  constructor(reason: ConflictReason, victim: number, steps: readonly ConflictStep[], until: Promise<void> | null = null) {
+  constructor(
+    reason: ConflictReason,
+    victim: number,
+    steps: readonly ConflictStep[],
+    until: Promise<void> | null = null,
+  ) {
     this.reason = reason
     this.victim = victim
     this.steps = steps
@@ -37,6 +42,9 @@ export class Conflict {
   /** Whether it is a plain write-write conflict over one key: read or written here, overwritten by another. */
   get overOneKey(): boolean {
     const [first, second] = this.steps
-    return this.reason === 'overwritten' || (this.steps.length === 2 && first?.key === second?.key && first?.table === second?.table)
+    return (
+      this.reason === 'overwritten' ||
+      (this.steps.length === 2 && first?.key === second?.key && first?.table === second?.table)
+    )
   }
 }

@@ -220,7 +220,13 @@ export class Engine {
    * One write as a transaction of its own, for autocommit: applied before the call returns, never refused (a single blind
    * write has no successors). Deleting tells whether there was something to delete.
    */
-  writeOne(store: TableStore, key: Pending['key'], kind: typeof SET | typeof DELETE, value: unknown, size: number): boolean {
+  writeOne(
+    store: TableStore,
+    key: Pending['key'],
+    kind: typeof SET | typeof DELETE,
+    value: unknown,
+    size: number,
+  ): boolean {
     const pending = new Pending(key)
     pending.kind = kind
     pending.value = value
@@ -286,7 +292,11 @@ export class Engine {
         }
       }
       if (this.clock === before) return
-      if (attempt > 100) throw new VarveError('INVALID_ARGUMENT', 'a merge operator commits to the database each time it is called; operators must be pure functions')
+      if (attempt > 100)
+        throw new VarveError(
+          'INVALID_ARGUMENT',
+          'a merge operator commits to the database each time it is called; operators must be pure functions',
+        )
       this.prepare(txn)
     }
   }
@@ -320,7 +330,8 @@ export class Engine {
       for (const pending of view.writes.list) {
         if (pending.kind === NONE || pending.kind === MERGE || pending.entry < 0) continue
         const head = view.store.sequenceOf(pending.entry)
-        if (head > txn.snapshot) return new Conflict('overwritten', txn.id, this.overwriteSteps(txn, view, pending, head))
+        if (head > txn.snapshot)
+          return new Conflict('overwritten', txn.id, this.overwriteSteps(txn, view, pending, head))
       }
     }
     return null
@@ -447,7 +458,7 @@ export class Engine {
   /** A reader whose snapshot has become safe can lie on no cycle: it need not be tracked any longer. */
   private releaseSafeReaders(): void {
     const oldestUpdate = this.updates.oldestSnapshot
-    for (let reader = this.readers.first; reader !== null; ) {
+    for (let reader = this.readers.first; reader !== null;) {
       const next: Txn | null = reader.next
       if (reader.snapshot > oldestUpdate) return
       if (this.isSafe(reader.snapshot)) {
@@ -465,7 +476,8 @@ export class Engine {
   }
 
   private boundGraph(): void {
-    for (let node = this.graph.summariseOldest(); node !== null; node = this.graph.summariseOldest()) this.summary.absorb(node)
+    for (let node = this.graph.summariseOldest(); node !== null; node = this.graph.summariseOldest())
+      this.summary.absorb(node)
     if (!this.graph.crowded) return
     const dropped = this.graph.sweep(Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot))
     if (dropped.length > 0) this.garbage.addDropped(dropped)
@@ -506,7 +518,8 @@ export class Engine {
     for (;;) {
       const until = this.options.now() + SLICE_MS
       let drained = SLICE_ITEMS
-      while (drained >= SLICE_ITEMS && this.options.now() < until) drained = this.garbage.drain(SLICE_ITEMS, this.safePoint)
+      while (drained >= SLICE_ITEMS && this.options.now() < until)
+        drained = this.garbage.drain(SLICE_ITEMS, this.safePoint)
       if (drained < SLICE_ITEMS) break
       await new Promise((resolve) => setImmediate(resolve))
     }
@@ -526,7 +539,10 @@ export class Engine {
   expire(now: number): void {
     const { maxTransactionAgeMs, maxSnapshotAgeMs } = this.options
     for (const list of [this.updates, this.readers, this.untracked]) {
-      for (let txn = list.first; txn !== null && now - txn.startedAt > Math.min(maxTransactionAgeMs, maxSnapshotAgeMs); ) {
+      for (
+        let txn = list.first;
+        txn !== null && now - txn.startedAt > Math.min(maxTransactionAgeMs, maxSnapshotAgeMs);
+      ) {
         const next: Txn | null = txn.next
         const limit = txn.mode === UPDATE ? maxTransactionAgeMs : maxSnapshotAgeMs
         if (now - txn.startedAt > limit) {
@@ -559,9 +575,11 @@ export class Engine {
     }
     attempt('snapshots', () => this.snapshots.check())
     attempt('graph', () => this.graph.check())
-    for (const store of this.stores) attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots))
+    for (const store of this.stores)
+      attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots))
     if (this.safePoint > this.clock) problems.push('I2: the safe point is above the clock')
-    if (this.updates.size > 0 && this.safe > this.updates.oldestSnapshot) problems.push('I2: an update is older than the safe point')
+    if (this.updates.size > 0 && this.safe > this.updates.oldestSnapshot)
+      problems.push('I2: an update is older than the safe point')
     return problems
   }
 }

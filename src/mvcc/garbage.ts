@@ -203,7 +203,8 @@ export class GarbageQueue {
       if (newest === undefined || newest.dropped) meta.group = null
       else if (group.operands.length > 32) group.operands = group.operands.filter(isRetained)
     }
-    if (meta.readers !== null || meta.existenceReaders !== null || meta.group !== null || meta.existence !== null) return
+    if (meta.readers !== null || meta.existenceReaders !== null || meta.group !== null || meta.existence !== null)
+      return
     if (meta.idleDeleters !== null || meta.readStamp !== 0 || meta.existenceReadStamp !== 0) return
     const chunk = meta.store.chunks[meta.id >>> CHUNK_BITS] as Chunk
     if (chunk.metas[meta.id & CHUNK_MASK] === meta) chunk.metas[meta.id & CHUNK_MASK] = undefined

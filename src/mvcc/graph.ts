@@ -58,7 +58,12 @@ export class Graph {
   }
 
   /** Adds a committed node with its edges; keeps `pi` exact in all its ancestors. */
-  link(node: Node, successors: readonly Edge[], predecessors: readonly Node[], predecessorEdges: readonly Edge[]): void {
+  link(
+    node: Node,
+    successors: readonly Edge[],
+    predecessors: readonly Node[],
+    predecessorEdges: readonly Edge[],
+  ): void {
     for (let i = 0; i < successors.length; i++) {
       const edge = successors[i] as Edge
       if (edge.to.dropped) continue
@@ -162,7 +167,8 @@ export class Graph {
       }
     }
     if (dropped.length > 0) {
-      for (const node of kept) if (node.incoming.length > 0) node.incoming = node.incoming.filter((from) => !from.dropped)
+      for (const node of kept)
+        if (node.incoming.length > 0) node.incoming = node.incoming.filter((from) => !from.dropped)
     }
     this.nodes = kept
     this.sweepAt = kept.length * 2 + SWEEP_SLACK
@@ -212,7 +218,8 @@ export class Graph {
       for (const edge of node.outgoing) {
         pi = Math.min(pi, edge.to.pi)
         if (edge.to.dropped) throw new Error(`graph I1: ${node.txnId} reaches dropped ${edge.to.txnId}`)
-        if (!edge.to.summarised && !edge.to.incoming.includes(node)) throw new Error(`graph: edge ${node.txnId} -> ${edge.to.txnId} has no mirror`)
+        if (!edge.to.summarised && !edge.to.incoming.includes(node))
+          throw new Error(`graph: edge ${node.txnId} -> ${edge.to.txnId} has no mirror`)
       }
       if (node.pi > pi) throw new Error(`graph I3: pi of ${node.txnId} is ${node.pi}, but ${pi} is in reach`)
       if (!node.readOnly && node.commit < this.floor) throw new Error('graph I3: floor is too high')

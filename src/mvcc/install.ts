@@ -12,7 +12,13 @@ import { ABSENT, Existence, MergeGroup, type Meta, Version } from './version.ts'
 import { DELETE, MERGE, type Pending } from './write-set.ts'
 
 /** Installs a pending write at `sequence`; returns whether it left a tombstone. */
-export function install(store: TableStore, pending: Pending, sequence: number, node: Node | null, snapshots: SnapshotSet): boolean {
+export function install(
+  store: TableStore,
+  pending: Pending,
+  sequence: number,
+  node: Node | null,
+  snapshots: SnapshotSet,
+): boolean {
   if (pending.idle) {
     if (node !== null) noteIdle(store, pending, node)
     return false

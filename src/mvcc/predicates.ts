@@ -27,7 +27,14 @@ export class RangeRead {
   /** I2. */
   own: KeyMap<true> | null = null
 
-  constructor(store: TableStore, level: ReadLevel, lower: Key | undefined, lowerOpen: boolean, upper: Key | undefined, upperOpen: boolean) {
+  constructor(
+    store: TableStore,
+    level: ReadLevel,
+    lower: Key | undefined,
+    lowerOpen: boolean,
+    upper: Key | undefined,
+    upperOpen: boolean,
+  ) {
     this.store = store
     this.level = level
     this.lower = lower

@@ -61,7 +61,8 @@ export class SnapshotSet {
       return slot
     }
     const slot = last.sequence === sequence ? last : this.slots[this.lowerBound(sequence)]
-    if (slot === undefined || slot.sequence !== sequence) throw new Error('varve invariant violated: snapshot opened in the past')
+    if (slot === undefined || slot.sequence !== sequence)
+      throw new Error('varve invariant violated: snapshot opened in the past')
     slot.holders++
     return slot
   }
@@ -100,7 +101,8 @@ export class SnapshotSet {
     for (let i = 0; i < this.slots.length; i++) {
       const slot = this.slots[i] as SnapshotSlot
       if (slot.holders <= 0) throw new Error(`snapshots I1: slot ${slot.sequence} has no holder`)
-      if (i > 0 && slot.sequence <= (this.slots[i - 1] as SnapshotSlot).sequence) throw new Error('snapshots I1: slots out of order')
+      if (i > 0 && slot.sequence <= (this.slots[i - 1] as SnapshotSlot).sequence)
+        throw new Error('snapshots I1: slots out of order')
     }
   }
 }

@@ -248,14 +248,19 @@ export class TableStore {
       return
     }
     let keepFrom = 0
-    while (keepFrom + 1 < history.length && (history[keepFrom + 1] as SizeVersion).sequence <= oldestSnapshot) keepFrom++
+    while (keepFrom + 1 < history.length && (history[keepFrom + 1] as SizeVersion).sequence <= oldestSnapshot)
+      keepFrom++
     if (keepFrom > 0) history.splice(0, keepFrom)
   }
 
   /** The stored form after applying operands to a stored form (ABSENT: to the operator's identity). Runs user code. */
   applyMerge(current: unknown, operands: Operands): unknown {
     const { merge, resident } = this.spec
-    if (merge === undefined) throw new VarveError('INVALID_ARGUMENT', `table '${this.spec.name}' has no merge operator; give it one when it is defined`)
+    if (merge === undefined)
+      throw new VarveError(
+        'INVALID_ARGUMENT',
+        `table '${this.spec.name}' has no merge operator; give it one when it is defined`,
+      )
     let value = current === ABSENT ? identityOf(merge.identity) : resident.release(current)
     for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
     return resident.admit(value)
@@ -322,18 +327,22 @@ export class TableStore {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     if (chunk.leaves[id & CHUNK_MASK] !== leaf.id) throw new Error(`I1: ${place} does not know its leaf`)
     const head = this.sequenceOf(id)
-    if (head > clock || (head <= 0 && this.headOf(id) !== ABSENT)) throw new Error(`${place}: its head is of commit ${head}, the clock is at ${clock}`)
+    if (head > clock || (head <= 0 && this.headOf(id) !== ABSENT))
+      throw new Error(`${place}: its head is of commit ${head}, the clock is at ${clock}`)
     let versions = 0
     let above = head
     for (let version = this.metaOf(id)?.older ?? null; version !== null; version = version.older) {
       versions++
-      if (version.sequence >= above || version.end > above) throw new Error(`I2: ${place}: chain out of order at ${version.sequence}`)
+      if (version.sequence >= above || version.end > above)
+        throw new Error(`I2: ${place}: chain out of order at ${version.sequence}`)
       if (version.end > above) throw new Error(`${place}: version ${version.sequence} overlaps its successor`)
-      if (version.older !== null && version.older.newer !== version) throw new Error(`${place}: chain is not linked both ways`)
+      if (version.older !== null && version.older.newer !== version)
+        throw new Error(`${place}: chain is not linked both ways`)
       above = version.sequence
     }
     const pinned = snapshots.newest()
-    if (pinned >= 0 && head > pinned && leaf.stamp < head && versions > 0) throw new Error(`I4: ${place}: leaf stamp ${leaf.stamp} is below ${head}`)
+    if (pinned >= 0 && head > pinned && leaf.stamp < head && versions > 0)
+      throw new Error(`I4: ${place}: leaf stamp ${leaf.stamp} is below ${head}`)
     return versions
   }
 

@@ -68,7 +68,15 @@ export class Txn {
   private savepoints: SavepointMark[] | null = null
   private savepointCount = 0
 
-  constructor(engine: Engine, id: number, mode: TxnMode, serializable: boolean, synchronous: boolean, slot: SnapshotSlot, startedAt: number) {
+  constructor(
+    engine: Engine,
+    id: number,
+    mode: TxnMode,
+    serializable: boolean,
+    synchronous: boolean,
+    slot: SnapshotSlot,
+    startedAt: number,
+  ) {
     this.engine = engine
     this.id = id
     this.mode = mode
