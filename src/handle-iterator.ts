@@ -25,7 +25,7 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
     const { engine } = core.state
     this.#core = core
     this.#kind = kind
-    if (engine.updates.size > 0) {
+    if (engine.hasUpdates) {
       this.#txn = engine.beginReader(true, false)
       this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
     } else this.#cursor = engine.scanNewest(core.store, bounds)

@@ -50,7 +50,7 @@ export class Handle<K, V> implements Reader<K, V> {
     const admitted = core.admitKey(key)
     const { engine } = core.state
     // The newest state of one key needs no trace, except among merges that commute: those have no order but through readers.
-    if (core.store.commutative && engine.updates.size > 0) return this.#read((tx) => tx.get(key))
+    if (core.store.commutative && engine.hasUpdates) return this.#read((tx) => tx.get(key))
     const stored = core.store.get(admitted)
     return stored === ABSENT ? undefined : core.release(stored, admitted)
   }
@@ -131,7 +131,7 @@ export class Handle<K, V> implements Reader<K, V> {
       core.counts.sets++
       const admitted = core.admitKey(key)
       const stored = core.admitValue(value, admitted)
-      if (core.state.engine.favours.size > 0) return this.#write((tx) => tx.set(key, value))
+      if (core.state.engine.hasFavours) return this.#write((tx) => tx.set(key, value))
       core.state.engine.writeOne(core.store, admitted, SET, stored, core.sizeOf(admitted, stored))
       return DONE
     } catch (error) {
@@ -143,7 +143,7 @@ export class Handle<K, V> implements Reader<K, V> {
   async delete(key: K): Promise<boolean> {
     this.#ensureOpen()
     this.#core.counts.deletes++
-    if (this.#core.state.engine.favours.size > 0) return this.#write((tx) => tx.delete(key))
+    if (this.#core.state.engine.hasFavours) return this.#write((tx) => tx.delete(key))
     return this.#core.state.engine.writeOne(this.#core.store, this.#core.admitKey(key), DELETE, undefined, 0)
   }
 

@@ -185,6 +185,16 @@ export class Engine {
     return this.updates.size === 0 ? this.clock : this.safe
   }
 
+  /** Whether a serializable update is active, so that readers of the newest state must leave marks. */
+  get hasUpdates(): boolean {
+    return this.updates.size > 0
+  }
+
+  /** Whether a favour is granted, so that commits that may wait have to ask. */
+  get hasFavours(): boolean {
+    return this.favours.size > 0
+  }
+
   /** Transactions, snapshots and readers that are active. */
   get openCount(): number {
     return this.updates.size + this.readers.size + this.untracked.size
@@ -470,7 +480,7 @@ export class Engine {
   }
 
   private clearGraph(): void {
-    if (this.graph.summarisedMax > 0) for (const meta of this.summary.clear()) this.garbage.addIdle(meta)
+    if (this.graph.summarisedMax > 0) this.garbage.addStamped(this.summary.clear(), this.graph.summarisedMax)
     const dropped = this.graph.clear()
     if (dropped.length > 0) this.garbage.addDropped(dropped)
   }

@@ -52,6 +52,13 @@ interface Tombstone {
   readonly sequence: number
 }
 
+/** Histories to be relieved of their stamps, one at a time. */
+interface Stamped {
+  readonly metas: Iterator<Meta>
+  readonly bound: number
+  left: number
+}
+
 /** What draining has done since the database was opened. */
 export interface GarbageCounters {
   versions: number
@@ -64,6 +71,7 @@ export class GarbageQueue {
   private readonly versions: Queue<Version> = new Queue()
   private readonly tombstones: Queue<Tombstone> = new Queue()
   private readonly nodes: Queue<Node> = new Queue()
+  private readonly stamped: Queue<Stamped> = new Queue()
   private sweep = 0
 
   constructor(snapshots: SnapshotSet) {
@@ -74,7 +82,7 @@ export class GarbageQueue {
   pending(safePoint: number): number {
     const tombstone = this.tombstones.peek()
     const ripe = tombstone !== undefined && tombstone.sequence <= safePoint ? this.tombstones.length : 0
-    return this.versions.length + this.nodes.length + ripe
+    return this.versions.length + this.nodes.length + (this.stamped.peek()?.left ?? 0) + ripe
   }
 
   /** Takes over what a closed snapshot held back. */
@@ -89,9 +97,9 @@ export class GarbageQueue {
     this.tombstones.push({ store, id, sequence })
   }
 
-  /** Looks at a history again that may have come to say nothing. */
-  addIdle(meta: Meta): void {
-    if (meta.older === null) this.release(meta)
+  /** Takes histories whose stamps, all at or below `bound`, say nothing any more. Their number may be large. */
+  addStamped(metas: Set<Meta>, bound: number): void {
+    if (metas.size > 0) this.stamped.push({ metas: metas.values(), left: metas.size, bound })
   }
 
   /** Takes nodes that left the graph; their marks are tidied later, and ignored until then. */
@@ -104,21 +112,40 @@ export class GarbageQueue {
   drain(items: number, safePoint: number): number {
     let done = 0
     while (done < items) {
-      const version = this.versions.take()
-      if (version !== undefined) this.prune(version)
-      else {
-        const node = this.nodes.take()
-        if (node !== undefined) done += this.tidy(node)
-        else {
-          const tombstone = this.tombstones.peek()
-          if (tombstone === undefined || tombstone.sequence > safePoint) break
-          this.tombstones.take()
-          this.tryUnlink(tombstone)
-        }
-      }
-      done++
+      const places = this.step(safePoint)
+      if (places === 0) break
+      done += places
     }
     return done
+  }
+
+  /** One item; returns how many places it visited, 0 if there is nothing to do. */
+  private step(safePoint: number): number {
+    const version = this.versions.take()
+    if (version !== undefined) {
+      this.prune(version)
+      return 1
+    }
+    const node = this.nodes.take()
+    if (node !== undefined) return 1 + this.tidy(node)
+    const tombstone = this.tombstones.peek()
+    if (tombstone !== undefined && tombstone.sequence <= safePoint) {
+      this.tombstones.take()
+      this.tryUnlink(tombstone)
+      return 1
+    }
+    const stamped = this.stamped.peek()
+    if (stamped === undefined) return 0
+    this.unstamp(stamped)
+    return 1
+  }
+
+  private unstamp(stamped: Stamped): void {
+    if (--stamped.left === 0) this.stamped.take()
+    const { value: meta } = stamped.metas.next() as IteratorYieldResult<Meta>
+    if (meta.readStamp <= stamped.bound) meta.readStamp = 0
+    if (meta.existenceReadStamp <= stamped.bound) meta.existenceReadStamp = 0
+    if (meta.older === null) this.release(meta)
   }
 
   private prune(version: Version): void {

@@ -14,7 +14,7 @@ import type { Meta, MergeGroup } from './version.ts'
 const OPERANDS_KEPT = 64
 
 export class Summary {
-  private readonly metas: Set<Meta> = new Set()
+  private metas: Set<Meta> = new Set()
   private readonly stores: Set<TableStore> = new Set()
 
   /** Turns the marks of a summarised node into stamps. */
@@ -55,15 +55,11 @@ export class Summary {
     this.stores.add(store)
   }
 
-  /** Forgets all stamps; returns the entries whose history may now say nothing. */
-  clear(): Meta[] {
-    const metas = [...this.metas]
-    for (const meta of metas) {
-      meta.readStamp = 0
-      meta.existenceReadStamp = 0
-    }
+  /** Hands over the entries that carry stamps, all harmless now, to be looked at in due course. */
+  clear(): Set<Meta> {
+    const metas = this.metas
+    this.metas = new Set()
     for (const store of this.stores) store.coverStamp = 0
-    this.metas.clear()
     this.stores.clear()
     return metas
   }
