@@ -34,7 +34,7 @@ afterEach(async () => {
 })
 
 function expectFlawless(what: string, tally: Tally): void {
-  console.log(`${what}: ${tally}`)
+  console.log(`${what}: ${tally.summary()}`)
   expect(tally.reports.join('\n\n')).toBe('')
   expect(Object.values(tally.faults)).toEqual([0, 0, 0, 0, 0])
 }

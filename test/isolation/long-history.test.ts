@@ -52,7 +52,7 @@ describe('a long history', () => {
       const started = performance.now()
       await history.run({ ...workload, commits: runs(workload.commits) })
       console.log(
-        `${workload.name}: ${history.tally} after ${Math.round(performance.now() - started)} ms (seed ${seed})`,
+        `${workload.name}: ${history.tally.summary()} after ${Math.round(performance.now() - started)} ms (seed ${seed})`,
       )
       expect(history.tally.reports.join('\n\n')).toBe('')
       expect((await engine.database.check()).problems).toEqual([])

@@ -3,6 +3,7 @@ import {
   Database,
   type DatabaseOptions,
   type Handle,
+  type Key,
   type MergeOperator,
   type Reader,
   type Savepoint,
@@ -34,13 +35,13 @@ const sums: Table<string, Value> = table<string, Value>('sums', { merge: additio
 const logs: Table<string, Value> = table<string, Value>('logs', { merge: concatenation })
 
 export class DatabaseEngine implements LongEngine {
-  readonly database: Database
+  readonly database: Database<Key, unknown>
 
-  constructor(database: Database) {
+  constructor(database: Database<Key, unknown>) {
     this.database = database
   }
 
-  static async open(options: DatabaseOptions<unknown, unknown> = {}): Promise<DatabaseEngine> {
+  static async open(options: DatabaseOptions<Key, unknown> = {}): Promise<DatabaseEngine> {
     return new DatabaseEngine(await Database.open(options))
   }
 

@@ -63,7 +63,17 @@ export function randomProgram(mix: Mix, random: Random): Program {
   const length = random.between(...mix.length)
   const ops = Array.from({ length }, () => randomOp(mix.keys, random, level.readOnly !== undefined))
   if (level.readOnly === undefined && random.chance(0.1)) addSavepoint(ops, random)
+  if (random.chance(0.15)) addCursor(ops, mix.keys, random)
   return { ...level, ops, ...(random.chance(0.03) ? { end: 'rollback' as const } : {}) }
+}
+
+/** A scan that is pulled from between the other steps. */
+function addCursor(ops: Op[], keys: readonly string[], random: Random): void {
+  const scan = randomScan(random.pick(keys), random.pick(keys), random)
+  const at = random.int(ops.length)
+  for (let i = random.between(1, 3); i > 0; i--) ops.splice(random.between(at, ops.length), 0, { op: 'next' })
+  const level = scan.op === 'scan' ? scan.level : 'existence'
+  ops.splice(at, 0, { op: 'open', over: scan.over, range: scan.range, level })
 }
 
 function addSavepoint(ops: Op[], random: Random): void {
@@ -84,7 +94,7 @@ function randomOp(keys: readonly string[], random: Random, readOnly: boolean): O
   return { op: 'delete', key }
 }
 
-function randomScan(one: string, other: string, random: Random): Op {
+function randomScan(one: string, other: string, random: Random): Extract<Op, { op: 'scan' | 'count' }> {
   const over = tableOf(one)
   const [low, high] = one < other ? [one, other] : [other, one]
   const level = random.chance(0.5) ? 'value' : 'existence'

@@ -151,7 +151,7 @@ export class LongHistory {
   async #commit(running: Running): Promise<void> {
     const { kind, level, attempt } = running
     const atSnapshot = level.isolation === 'snapshot'
-    const lost = atSnapshot && this.#losesToFirstCommitter(attempt)
+    const lost = atSnapshot && attempt.recorder.overtaken
     const { path, outgoing, node } = this.#cycle(running)
     try {
       await attempt.session.commit()
@@ -180,16 +180,11 @@ export class LongHistory {
     else if (path === undefined) this.#report('needless abort', running, 'no cycle')
   }
 
-  #losesToFirstCommitter({ recorder }: Attempt): boolean {
-    return [...recorder.pending].some(
-      ([key, { kind }]) => kind !== 'merge' && this.#model.changedAt(key) > recorder.snapshot,
-    )
-  }
-
   #cycle({ name, kind, level, attempt: { recorder } }: Running) {
     const untracked = level.isolation === 'snapshot' || kind === 'snapshot'
     const reads: ReadonlyMap<string, ReadLevel> = untracked ? new Map() : recorder.reads
-    const node: Node = { name, snapshot: recorder.snapshot, sequence: Infinity, reads, writes: recorder.writes() }
+    const writes = level.isolation === 'snapshot' ? recorder.changes() : recorder.writes()
+    const node: Node = { name, snapshot: recorder.snapshot, sequence: Infinity, reads, writes }
     return { ...this.graph.cycle(node), node }
   }
 

@@ -19,7 +19,10 @@ export interface KeyRange {
   readonly limit?: number
 }
 
-/** One step of a program. `take` is how many entries the consumer pulls before it walks away. */
+/**
+ * One step of a program. `take` is how many entries the consumer pulls before it walks away; `open` begins a scan that
+ * each `next` pulls one entry from.
+ */
 export type Op =
   | { readonly op: 'get' | 'has' | 'set' | 'delete' | 'merge'; readonly key: string }
   | {
@@ -30,7 +33,8 @@ export type Op =
       readonly level: ReadLevel
     }
   | { readonly op: 'count'; readonly over: TableName; readonly range: KeyRange }
-  | { readonly op: 'savepoint' | 'rollbackTo' | 'pause' }
+  | { readonly op: 'open'; readonly over: TableName; readonly range: KeyRange; readonly level: ReadLevel }
+  | { readonly op: 'next' | 'savepoint' | 'rollbackTo' | 'pause' }
 
 export type TableName = 'sums' | 'logs'
 
@@ -109,6 +113,11 @@ export class Model {
     return this.#versions.get(key)?.at(-1)?.sequence ?? -Infinity
   }
 
+  /** Whether the key exists as of the newest commit. */
+  exists(key: string): boolean {
+    return this.#versions.get(key)?.at(-1)?.value !== undefined
+  }
+
   install(pending: ReadonlyMap<string, Pending>, sequence: number): void {
     for (const [key, write] of pending) {
       let versions = this.#versions.get(key)
@@ -135,7 +144,8 @@ export class Universe {
   inside(over: TableName, range: KeyRange): readonly string[] {
     const keys = this.#tables[over]
     const found: string[] = []
-    for (let at = firstAtOrAfter(keys, range.gte ?? range.gt ?? ''); at < keys.length; at++) {
+    const { gt = '', gte = '' } = range
+    for (let at = firstAtOrAfter(keys, gt > gte ? gt : gte); at < keys.length; at++) {
       const key = keys[at]!
       if (within(range, key)) found.push(key)
       else if (range.gt !== key) break
@@ -187,12 +197,12 @@ export class Recorder {
   get(key: string): Value | undefined {
     const own = this.pending.get(key)
     if (own === undefined || own.kind === 'merge') this.reads.set(key, 'value')
-    return this.#see(key)
+    return this.see(key)
   }
 
   has(key: string): boolean {
     if (!this.pending.has(key) && !this.reads.has(key)) this.reads.set(key, 'existence')
-    return this.#see(key) !== undefined
+    return this.see(key) !== undefined
   }
 
   set(key: string, value: Value): void {
@@ -212,26 +222,77 @@ export class Recorder {
     else this.set(key, combine(own.kind === 'set' ? own.value : identityOf(key), operand))
   }
 
+  open(over: TableName, range: KeyRange, level: ReadLevel): ModelCursor {
+    return new ModelCursor(this, this.#universe, over, range, level)
+  }
+
   /** What the consumer of `take` entries gets; what lies between the bound and the last entry pulled has been read. */
   scan(over: TableName, range: KeyRange, take: number, level: ReadLevel): [string, Value][] {
+    const cursor = this.open(over, range, level)
     const found: [string, Value][] = []
-    const most = Math.min(take, range.limit ?? Infinity)
-    for (const key of this.#universe.inside(over, range)) {
-      if (found.length >= most) break
-      const value = level === 'value' ? this.get(key) : this.has(key) ? this.#see(key) : undefined
-      if (value !== undefined) found.push([key, value])
+    while (found.length < take) {
+      const entry = cursor.next()
+      if (entry === undefined) break
+      found.push(entry)
     }
     return found
   }
 
+  /** The net effect on each key, as it would be if it committed now. */
   writes(): Map<string, WriteKind> {
     return new Map([...this.pending].map(([key, { kind }]) => [key, kind]))
   }
 
-  #see(key: string): Value | undefined {
+  /** The same for the snapshot level, where nothing orders deletions that find nothing to delete. */
+  changes(): Map<string, WriteKind> {
+    const writes = this.writes()
+    for (const [key, kind] of writes) if (kind === 'delete' && !this.#model.exists(key)) writes.delete(key)
+    return writes
+  }
+
+  /** First committer wins: whether a key to be set or deleted has changed since the snapshot. */
+  get overtaken(): boolean {
+    return [...this.pending].some(([key, { kind }]) => kind !== 'merge' && this.#model.changedAt(key) > this.snapshot)
+  }
+
+  /** What a key shows, without a word about it in `reads`. */
+  see(key: string): Value | undefined {
     const committed = this.#model.read(key, this.snapshot)
     const own = this.pending.get(key)
     return own === undefined ? committed : applied(key, own, committed)
+  }
+}
+
+/** A scan in the model. It shows own writes as they are when it comes to them. */
+export class ModelCursor {
+  readonly #recorder: Recorder
+  readonly #universe: Universe
+  readonly #over: TableName
+  readonly #level: ReadLevel
+  #range: KeyRange
+  #left: number
+
+  constructor(recorder: Recorder, universe: Universe, over: TableName, range: KeyRange, level: ReadLevel) {
+    this.#recorder = recorder
+    this.#universe = universe
+    this.#over = over
+    this.#range = range
+    this.#level = level
+    this.#left = range.limit ?? Infinity
+  }
+
+  next(): [string, Value] | undefined {
+    if (this.#left <= 0) return undefined
+    const recorder = this.#recorder
+    for (const key of this.#universe.inside(this.#over, this.#range)) {
+      const value = this.#level === 'value' ? recorder.get(key) : recorder.has(key) ? recorder.see(key) : undefined
+      if (value === undefined) continue
+      this.#left--
+      this.#range = this.#range.reverse === true ? { ...this.#range, lt: key } : { ...this.#range, gt: key }
+      return [key, value]
+    }
+    this.#left = 0
+    return undefined
   }
 }
 
@@ -248,6 +309,7 @@ export function within(range: KeyRange, key: string): boolean {
 export class Attempt {
   readonly session: Session
   readonly recorder: Recorder
+  #cursor: { readonly engine: Iterator<unknown>; readonly model: ModelCursor; readonly level: ReadLevel } | undefined
   readonly #savepoints: { readonly handle: unknown; readonly pending: ReadonlyMap<string, Pending> }[] = []
 
   constructor(session: Session, model: Model, universe: Universe) {
@@ -279,6 +341,11 @@ export class Attempt {
         const expected = recorder.scan(op.over, op.range, Infinity, 'existence').length
         return { got: session.count(op.over, op.range), expected }
       }
+      case 'open':
+        this.#open(op)
+        return undefined
+      case 'next':
+        return this.#next()
       case 'savepoint':
         this.#savepoints.push({ handle: session.savepoint(), pending: new Map(recorder.pending) })
         return undefined
@@ -294,6 +361,20 @@ export class Attempt {
     const expected = this.recorder.scan(op.over, op.range, op.take, op.level)
     if (op.level === 'value') return { got: pull(this.session.entries(op.over, op.range), op.take), expected }
     return { got: pull(this.session.keys(op.over, op.range), op.take), expected: expected.map(([key]) => key) }
+  }
+
+  #open({ over, range, level }: Extract<Op, { op: 'open' }>): void {
+    this.#cursor?.engine.return?.()
+    const engine = level === 'value' ? this.session.entries(over, range) : this.session.keys(over, range)
+    this.#cursor = { engine, model: this.recorder.open(over, range, level), level }
+  }
+
+  #next(): { readonly got: unknown; readonly expected: unknown } | undefined {
+    if (this.#cursor === undefined) return undefined
+    const { engine, model, level } = this.#cursor
+    const step = engine.next()
+    const entry = model.next()
+    return { got: step.done === true ? undefined : step.value, expected: level === 'value' ? entry : entry?.[0] }
   }
 
   #rollbackTo(): void {
@@ -336,6 +417,9 @@ export function describeOp(op: Op): string {
     }
     case 'count':
       return `count(${describeRange(op.over, op.range)})`
+    case 'open':
+      return `open ${op.level === 'value' ? 'entries' : 'keys'}(${describeRange(op.over, op.range)})`
+    case 'next':
     case 'savepoint':
     case 'rollbackTo':
     case 'pause':

@@ -62,8 +62,9 @@ export class ToyEngine implements LongEngine {
       if (value === undefined) next.delete(key)
       else next.set(key, value)
     }
+    const changed = [...changes.keys()].filter((key) => next.has(key) || this.state.has(key))
     this.state = next
-    this.recent.push({ sequence: ++this.sequence, keys: new Set(changes.keys()) })
+    this.recent.push({ sequence: ++this.sequence, keys: new Set(changed) })
     if (this.recent.length > 2000) this.recent.shift()
   }
 }
@@ -113,15 +114,19 @@ class ToySession implements Session {
   }
 
   *entries(over: TableName, range: KeyRange): Generator<[string, Value]> {
-    const keys = [...new Set([...this.#engine.state.keys(), ...this.#begun.keys(), ...this.#changes.keys()])]
-    const inside = keys.filter((key) => tableOf(key) === over && within(range, key)).sort()
-    let left = range.limit ?? Infinity
-    for (const key of range.reverse === true ? inside.reverse() : inside) {
-      const value = this.get(key)
-      if (value === undefined) continue
-      if (left-- <= 0) return
-      yield [key, value]
+    let rest = range
+    for (let left = range.limit ?? Infinity; left > 0; left--) {
+      const key = this.#first(over, rest)
+      if (key === undefined) return
+      yield [key, this.get(key)!]
+      rest = range.reverse === true ? { ...range, lt: key } : { ...range, gt: key }
     }
+  }
+
+  #first(over: TableName, range: KeyRange): string | undefined {
+    const keys = new Set([...this.#engine.state.keys(), ...this.#begun.keys(), ...this.#changes.keys()])
+    const inside = [...keys].filter((key) => tableOf(key) === over && within(range, key) && this.has(key)).sort()
+    return range.reverse === true ? inside.at(-1) : inside[0]
   }
 
   *keys(over: TableName, range: KeyRange): Generator<string> {

@@ -20,7 +20,7 @@ import {
   Universe,
   type Value,
 } from './history-model.ts'
-import { describeCycle, judge, losesToFirstCommitter, type Node, type ReadLevel, type Verdict } from './oracle.ts'
+import { describeCycle, judge, type Node, type Verdict } from './oracle.ts'
 
 /** What one transaction does: it begins right before its first operation. */
 export interface Program extends Level {
@@ -45,8 +45,6 @@ export class Tally {
   searched = 0
   /** Commits that only an exact search can accept. */
   closeCalls = 0
-  /** Outcomes for which the definitions allow either answer. */
-  undecided = 0
   readonly faults: Record<Fault, number> = {
     'wrong read': 0,
     anomaly: 0,
@@ -62,12 +60,12 @@ export class Tally {
     if (this.reports.length < 8) this.reports.push(`${fault}: ${text}`)
   }
 
-  toString(): string {
-    const { histories, commits, refused, searched, closeCalls, undecided } = this
+  summary(): string {
+    const { histories, commits, refused, searched, closeCalls } = this
     const faults = Object.entries(this.faults).map(([fault, count]) => `${fault} ${count}`)
     return (
       `${histories} histories, ${commits} commits, ${refused} refused, ${searched} accepted with an edge to the past, ` +
-      `${closeCalls} only by exact search, ${undecided} undecided; ${faults.join(', ')}`
+      `${closeCalls} only by exact search; ${faults.join(', ')}`
     )
   }
 }
@@ -250,7 +248,6 @@ class History {
     }
     if (verdict === undefined) return
     if (verdict.cycle !== undefined) return this.#fault('anomaly', describeCycle(verdict.cycle))
-    if (!verdict.harmless) this.#tally.undecided++
     if (verdict.outgoing > 0 && program.readOnly !== 'safe') this.#tally.searched++
     if (verdict.closeCall) this.#tally.closeCalls++
   }
@@ -261,20 +258,23 @@ class History {
     const name = `T${transaction.index + 1}`
     if (transaction.program.readOnly === 'safe') return this.#fault('aborted safe reader', name)
     if (verdict === undefined) return this.#fault('needless abort', `${name}: nobody wrote its keys meanwhile`)
-    if (verdict === 'first committer wins' || verdict.cycle !== undefined) return
-    if (verdict.harmless) this.#fault('needless abort', `${name}: no cycle`)
-    else this.#tally.undecided++
+    if (verdict !== 'first committer wins' && verdict.cycle === undefined)
+      this.#fault('needless abort', `${name}: no cycle`)
   }
 
   /** At the snapshot level: whether first-committer-wins refuses it. At serializable: what the graph says. */
   #verdict(transaction: Running, node: Node): Verdict | 'first committer wins' | undefined {
     if (transaction.program.isolation !== 'snapshot') return judge(this.#committed, node, commutes)
-    return losesToFirstCommitter(this.#committed, node) ? 'first committer wins' : undefined
+    return transaction.attempt.recorder.overtaken ? 'first committer wins' : undefined
   }
 
   #nodeOf({ index, program, attempt: { recorder } }: Running): Node {
-    const reads = program.isolation === 'snapshot' ? new Map<string, ReadLevel>() : recorder.reads
-    return { name: `T${index + 1}`, snapshot: recorder.snapshot, sequence: Infinity, reads, writes: recorder.writes() }
+    const name = `T${index + 1}`
+    const { snapshot } = recorder
+    if (program.isolation === 'snapshot') {
+      return { name, snapshot, sequence: Infinity, reads: new Map(), writes: recorder.changes() }
+    }
+    return { name, snapshot, sequence: Infinity, reads: recorder.reads, writes: recorder.writes() }
   }
 
   #fault(fault: Fault, text: string): void {

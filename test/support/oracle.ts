@@ -16,9 +16,11 @@
  *   E6      A read, of either level, that found no key is a read of absence: E2 from the deletion, E3 to what follows.
  *
  * Only creating and deleting write existence; setting or merging a present key writes its value alone. A deletion that
- * found nothing is a read of absence (the program's recorder reports it so). One that is blind, because the transaction
- * had written the key before, is a write even where there is nothing to delete; whether absence over absence is a change
- * for readers is nobody's promise, so those edges (E7) are *tolerated*: a verdict never rests on them.
+ * found nothing is a read of absence (the program's recorder reports it so).
+ *
+ *   E7  ww  A deletion that is blind, because the transaction had written the key before, and that finds nothing to delete
+ *           follows the deletion it lies on and precedes the next creation; two of them have no order, and readers of
+ *           absence see no difference.
  */
 
 /** What a read depends on. */
@@ -45,8 +47,6 @@ export interface Edge {
   readonly to: Node
   readonly kind: 'ww' | 'wr' | 'rw'
   readonly key: string
-  /** False for the edges of E7. */
-  readonly firm: boolean
 }
 
 /** Whether merges of this key commute. */
@@ -54,10 +54,8 @@ export type Commutes = (key: string) => boolean
 
 /** What the oracle holds of a commit that is about to happen. */
 export interface Verdict {
-  /** A cycle of firm edges through the candidate: committing it would be an anomaly. */
+  /** A cycle through the candidate: committing it would be an anomaly. Without one refusing it would be needless. */
   readonly cycle: readonly Edge[] | undefined
-  /** No cycle even with tolerated edges: refusing it would be needless. */
-  readonly harmless: boolean
   /** Edges from the candidate to transactions that committed before it; without any, no cycle is possible. */
   readonly outgoing: number
   /** No cycle, yet the exclusion window of the Serial Safety Net would have refused: only an exact search can tell. */
@@ -77,20 +75,9 @@ interface Version {
 export function judge(committed: readonly Node[], candidate: Node, commutes: Commutes): Verdict {
   const edges = dependencies([...committed, candidate], commutes)
   const outgoing = edges.reduce((sum, edge) => (edge.from === candidate ? sum + 1 : sum), 0)
-  if (outgoing === 0) return { cycle: undefined, harmless: true, outgoing, closeCall: false }
-  const firm = edges.filter((edge) => edge.firm)
-  const cycle = cycleThrough(firm, candidate)
-  const harmless = cycle === undefined && (firm.length === edges.length || !cycleThrough(edges, candidate))
-  return { cycle, harmless, outgoing, closeCall: harmless && inExclusionWindow(committed, edges, candidate) }
-}
-
-/** Whether first-committer-wins refuses a writer at the snapshot level: a key it sets or deletes changed meanwhile. */
-export function losesToFirstCommitter(committed: readonly Node[], candidate: Node): boolean {
-  return committed.some(
-    (other) =>
-      other.sequence > candidate.snapshot &&
-      [...candidate.writes].some(([key, kind]) => kind !== 'merge' && other.writes.has(key)),
-  )
+  const cycle = outgoing === 0 ? undefined : cycleThrough(edges, candidate)
+  const closeCall = outgoing > 0 && cycle === undefined && inExclusionWindow(committed, edges, candidate)
+  return { cycle, outgoing, closeCall }
 }
 
 /** Every dependency among `nodes`, which are in commit order. */
@@ -135,7 +122,7 @@ class KeyGraph {
     this.#edges = edges
   }
 
-  /** E1. */
+  /** E1, E7. */
   addWrites(): void {
     for (let at = 0; at < this.#versions.length; at++) {
       const { node } = this.#versions[at]!
@@ -154,22 +141,12 @@ class KeyGraph {
     }
     for (const version of this.#contributors(seen)) this.#add(version.node, reader, 'wr')
     for (const version of this.#successors(seen)) this.#add(reader, version.node, 'rw')
-    this.#addTolerated(reader, seen)
-  }
-
-  /** E7: absence over absence, for readers of absence on either side of it. */
-  #addTolerated(reader: Node, seen: number): void {
-    const last = this.#versions[seen]
-    if (last !== undefined && isIdle(last)) this.#add(last.node, reader, 'wr', false)
-    const next = this.#versions[seen + 1]
-    if (next !== undefined && isIdle(next)) this.#add(reader, next.node, 'rw', false)
   }
 
   /** The versions that a write at `at` directly follows. */
   #precursors(at: number): Version[] {
     const version = this.#versions[at]!
     if (this.#commutes && version.kind === 'merge') return this.#bases(at)
-    // Deletions that found nothing to delete change nothing for each other: all of them follow what made the absence.
     if (isIdle(version)) return this.#bases(at).filter((base) => !isIdle(base))
     const merges = this.#commutes ? this.#mergesBefore(at) : []
     return merges.length > 0 ? merges : this.#bases(at)
@@ -226,8 +203,8 @@ class KeyGraph {
     return this.#versions[at]!
   }
 
-  #add(from: Node, to: Node, kind: Edge['kind'], firm = true): void {
-    if (from !== to) this.#edges.push({ from, to, kind, key: this.#key, firm })
+  #add(from: Node, to: Node, kind: Edge['kind']): void {
+    if (from !== to) this.#edges.push({ from, to, kind, key: this.#key })
   }
 }
 
