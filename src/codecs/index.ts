@@ -1,0 +1,95 @@
+/** What other rooms use of codecs: the public ones, the interface, and the resident of each. */
+
+import { BYTES, BYTES_VIEW, STRING } from './bytes.ts'
+import type { ValueCodec } from './codec.ts'
+import { BIGINT64, BIGUINT64, BOOLEAN, FLOAT32, FLOAT64, INT16, INT32, INT8, UINT16, UINT32, UINT8 } from './scalars.ts'
+import { STRUCTURED } from './structured.ts'
+
+export { type Resident, type ValueCodec, lastSize } from './codec.ts'
+export { isValueCodec, residentOf } from './resident.ts'
+export { SLOT_BYTES, bigintBytes, numberBytes, stringBytes } from './sizes.ts'
+
+/** The built-in value codecs. */
+export interface ValueCodecs {
+  /**
+   * Any nest of plain data; what a table uses unless it is given another codec.
+   *
+   * Carried faithfully: null, booleans, numbers (NaN, infinities and -0 too), bigints of any size, strings (ill-formed
+   * ones too), plain objects, objects without a prototype, arrays, Map, Set, Date (invalid ones too), typed arrays,
+   * ArrayBuffer, DataView, Buffer; `undefined` anywhere inside, but not on its own. A getter is stored as what it
+   * returns, a Proxy as what it shows, and an object that occurs twice is stored twice. Typed arrays come back over a
+   * buffer of their own. `toJSON` is not called.
+   *
+   * Refused with `INVALID_VALUE` and the path inside the value: functions, symbols (as values and as keys), instances of
+   * classes (RegExp, Error and Promise among them), properties that are not enumerable, holes in arrays, properties of
+   * arrays beside their elements, cycles, more than 500 levels of nesting.
+   *
+   * A value is copied when it is stored. What reads hand out is deep-frozen, and the same object each time: no decoding,
+   * no copy. If it holds a Map, Set, Date or binary data, which cannot be frozen, it is made afresh for each read, its
+   * plain objects and arrays still frozen. Storing a small object takes about 150 ns. An array of many fractions takes
+   * three times its memory once frozen; a Float64Array does not.
+   *
+   * The bytes are MessagePack (by the library msgpackr).
+   *
+   * @typeParam V what the table holds; a statement about the data, not a check.
+   */
+  structured<V = unknown>(): ValueCodec<V>
+  /** Strings. The bytes are UTF-8; lone surrogates survive, as WTF-8. */
+  string(): ValueCodec<string>
+  /** Bytes. Uint8Arrays and Buffers are copied in; each read hands out a Uint8Array of its own. */
+  bytes(): ValueCodec<Uint8Array>
+  /**
+   * Bytes without a copy on reading. Uint8Arrays and Buffers are copied in; all reads of one version hand out the same
+   * Uint8Array, which is the one stored. Whoever writes to it, or transfers its buffer, changes committed data behind
+   * the back of every transaction. For large values that are only read; otherwise use `bytes`.
+   */
+  bytesView(): ValueCodec<Uint8Array>
+  /** true and false, one byte. */
+  boolean(): ValueCodec<boolean>
+  /**
+   * Numbers rounded to 32 bits when they are stored, 4 bytes; reads give the rounded number. NaN, infinities and -0 are
+   * kept; a finite number beyond the range is refused.
+   */
+  float32(): ValueCodec<number>
+  /** Numbers, 8 bytes; NaN, infinities and -0 are kept. */
+  float64(): ValueCodec<number>
+  /** Whole numbers from -128 to 127, 1 byte. As in all integer codecs, -0 is stored as 0. */
+  int8(): ValueCodec<number>
+  /** Whole numbers from -32,768 to 32,767, 2 bytes. */
+  int16(): ValueCodec<number>
+  /** Whole numbers from -2,147,483,648 to 2,147,483,647, 4 bytes. */
+  int32(): ValueCodec<number>
+  /** Whole numbers from 0 to 255, 1 byte. */
+  uint8(): ValueCodec<number>
+  /** Whole numbers from 0 to 65,535, 2 bytes. */
+  uint16(): ValueCodec<number>
+  /** Whole numbers from 0 to 4,294,967,295, 4 bytes. */
+  uint32(): ValueCodec<number>
+  /** Bigints from -(2n ** 63n) to 2n ** 63n - 1n, 8 bytes. */
+  bigint64(): ValueCodec<bigint>
+  /** Bigints from 0n to 2n ** 64n - 1n, 8 bytes. */
+  biguint64(): ValueCodec<bigint>
+}
+
+/**
+ * Codecs for the values of a table: `table('counters', { value: codecs.int32() })`. What a codec does not carry is
+ * refused by the call that would store it, with `INVALID_VALUE`. Any object with `name`, `encode` and `decode` is a codec
+ * too; its values are kept encoded and decoded at every read.
+ */
+export const codecs: ValueCodecs = Object.freeze({
+  structured: <V>() => STRUCTURED as ValueCodec<V>,
+  string: () => STRING,
+  bytes: () => BYTES,
+  bytesView: () => BYTES_VIEW,
+  boolean: () => BOOLEAN,
+  float32: () => FLOAT32,
+  float64: () => FLOAT64,
+  int8: () => INT8,
+  int16: () => INT16,
+  int32: () => INT32,
+  uint8: () => UINT8,
+  uint16: () => UINT16,
+  uint32: () => UINT32,
+  bigint64: () => BIGINT64,
+  biguint64: () => BIGUINT64,
+})

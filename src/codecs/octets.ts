@@ -1,0 +1,52 @@
+/**
+ * Byte strings at rest: private, immutable and small.
+ *
+ * Up to 1024 bytes they are kept as a string of characters U+0000 to U+00FF, above as a Uint8Array of their own. V8
+ * holds such a string in 16 bytes besides its content, where a Uint8Array takes 185 to 216 on the heap and as much again
+ * outside it, and makes one in a quarter of the time; nobody can change a string. Reading makes a fresh array in either
+ * form, in about the same time. Rejected: slices of a shared buffer, which keep the whole of it alive and show it to
+ * whoever asks for `.buffer`.
+ */
+
+import { BUFFER_BYTES, stringBytes } from './sizes.ts'
+
+/** Bytes at rest; either form has the number of bytes as its `length`. */
+export type Octets = string | Uint8Array
+
+const MAX_STRING_LENGTH = 1024
+/** Up to here a loop over the bytes beats the call into native code. */
+const MAX_LOOP_LENGTH = 48
+
+/**
+ * A private copy of the bytes.
+ * @throws TypeError if their buffer was transferred away.
+ */
+export function stow(bytes: Uint8Array): Octets {
+  const { length } = bytes
+  if (length > MAX_STRING_LENGTH) return copyOf(bytes)
+  // Only copying tells an array that is empty from one that has lost its buffer.
+  if (length === 0) copyOf(bytes)
+  // Spread would iterate, at five times the cost.
+  if (length <= MAX_LOOP_LENGTH) return String.fromCharCode.apply(undefined, bytes as unknown as number[])
+  return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('latin1')
+}
+
+/** A copy as a plain Uint8Array, whatever subclass came in. */
+export function copyOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(bytes)
+}
+
+/** The bytes in an array and a buffer of their own. */
+export function fetch(octets: Octets): Uint8Array<ArrayBuffer> {
+  if (typeof octets !== 'string') return copyOf(octets)
+  const { length } = octets
+  const bytes = new Uint8Array(length)
+  if (length > MAX_LOOP_LENGTH) Buffer.from(bytes.buffer).write(octets, 'latin1')
+  else for (let i = 0; i < length; i++) bytes[i] = octets.charCodeAt(i)
+  return bytes
+}
+
+/** Memory that they take, in bytes, besides the slot that refers to them. */
+export function octetsBytes(octets: Octets): number {
+  return typeof octets === 'string' ? stringBytes(octets) : BUFFER_BYTES + octets.length
+}
