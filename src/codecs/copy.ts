@@ -51,6 +51,12 @@ export function copyIn(value: unknown): unknown {
     noteSize(SLOT_BYTES + weight)
     return value
   }
+  if (value === undefined) {
+    throw new VarveError(
+      'INVALID_VALUE',
+      'value is undefined, which stands for no entry: delete the key, or store null',
+    )
+  }
   if (weight !== COMPOSITE) refuse(0, `is ${describeKind(value)}`)
   // A getter inside the value may store another one.
   const outerBytes = bytes

@@ -18,7 +18,7 @@ export interface ValueCodecs {
    * ones too), plain objects, objects without a prototype, arrays, Map, Set, Date (invalid ones too), typed arrays,
    * ArrayBuffer, DataView, Buffer; `undefined` anywhere inside, but not on its own. A getter is stored as what it
    * returns, a Proxy as what it shows, and an object that occurs twice is stored twice. Typed arrays come back over a
-   * buffer of their own. `toJSON` is not called.
+   * buffer of their own, without properties that were added to them. `toJSON` is not called.
    *
    * Refused with `INVALID_VALUE` and the path inside the value: functions, symbols (as values and as keys), instances of
    * classes (RegExp, Error and Promise among them), properties that are not enumerable, holes in arrays, properties of
