@@ -299,6 +299,26 @@ describe('nothing is forgotten too early', () => {
     await expectRefused(tx)
   })
 
+  it('the deletion that a read-only transaction depends on, when no update is left', async () => {
+    const reads: ((tx: Tx) => unknown)[] = [(tx) => tx.get('x'), (tx) => tx.has('x'), (tx) => tx.count()]
+    for (const read of reads) {
+      for (const early of [false, true]) {
+        await write({ x: 1, y: 1 })
+        const between = reading('x')
+        const remover = begin()
+        remover.delete('x')
+        await remover.commit()
+        const report = reading('y', begin({ readOnly: true }))
+        if (early) read(report)
+        between.set('y', 2)
+        await between.commit()
+        await db.vacuum()
+        if (!early) read(report)
+        await expectRefused(report)
+      }
+    }
+  })
+
   it('the version that lies under an overwriter’s overwriter', async () => {
     const tx = reading('x')
     const other = reading('z')
@@ -338,6 +358,18 @@ describe('a key set and deleted again by one transaction, which asks the databas
     between.set('y', 1)
     await between.commit()
     // tx, then the one between, then the remover: but had tx come first, there would have been nothing to remove.
+    await expectRefused(tx)
+  })
+
+  it('precedes every merge of the group that starts on it, not the first one only', async () => {
+    const tx = reading('y')
+    const idle = begin()
+    idle.set('n', 1)
+    idle.delete('n')
+    idle.set('y', 1)
+    await idle.commit()
+    await handle.merge('n', 1)
+    tx.merge('n', 1)
     await expectRefused(tx)
   })
 

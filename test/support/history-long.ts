@@ -183,8 +183,7 @@ export class LongHistory {
   #cycle({ name, kind, level, attempt: { recorder } }: Running) {
     const untracked = level.isolation === 'snapshot' || kind === 'snapshot'
     const reads: ReadonlyMap<string, ReadLevel> = untracked ? new Map() : recorder.reads
-    const writes = level.isolation === 'snapshot' ? recorder.changes() : recorder.writes()
-    const node: Node = { name, snapshot: recorder.snapshot, sequence: Infinity, reads, writes }
+    const node: Node = { name, snapshot: recorder.snapshot, sequence: Infinity, reads, writes: recorder.writes() }
     return { ...this.graph.cycle(node), node }
   }
 

@@ -113,11 +113,6 @@ export class Model {
     return this.#versions.get(key)?.at(-1)?.sequence ?? -Infinity
   }
 
-  /** Whether the key exists as of the newest commit. */
-  exists(key: string): boolean {
-    return this.#versions.get(key)?.at(-1)?.value !== undefined
-  }
-
   install(pending: ReadonlyMap<string, Pending>, sequence: number): void {
     for (const [key, write] of pending) {
       let versions = this.#versions.get(key)
@@ -241,13 +236,6 @@ export class Recorder {
   /** The net effect on each key, as it would be if it committed now. */
   writes(): Map<string, WriteKind> {
     return new Map([...this.pending].map(([key, { kind }]) => [key, kind]))
-  }
-
-  /** The same for the snapshot level, where nothing orders deletions that find nothing to delete. */
-  changes(): Map<string, WriteKind> {
-    const writes = this.writes()
-    for (const [key, kind] of writes) if (kind === 'delete' && !this.#model.exists(key)) writes.delete(key)
-    return writes
   }
 
   /** First committer wins: whether a key to be set or deleted has changed since the snapshot. */

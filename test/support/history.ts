@@ -20,7 +20,7 @@ import {
   Universe,
   type Value,
 } from './history-model.ts'
-import { describeCycle, judge, type Node, type Verdict } from './oracle.ts'
+import { describeCycle, judge, type Node, type ReadLevel, type Verdict } from './oracle.ts'
 
 /** What one transaction does: it begins right before its first operation. */
 export interface Program extends Level {
@@ -271,10 +271,8 @@ class History {
   #nodeOf({ index, program, attempt: { recorder } }: Running): Node {
     const name = `T${index + 1}`
     const { snapshot } = recorder
-    if (program.isolation === 'snapshot') {
-      return { name, snapshot, sequence: Infinity, reads: new Map(), writes: recorder.changes() }
-    }
-    return { name, snapshot, sequence: Infinity, reads: recorder.reads, writes: recorder.writes() }
+    const reads = program.isolation === 'snapshot' ? new Map<string, ReadLevel>() : recorder.reads
+    return { name, snapshot, sequence: Infinity, reads, writes: recorder.writes() }
   }
 
   #fault(fault: Fault, text: string): void {
