@@ -17,6 +17,7 @@ import { codecs, type Resident, residentOf } from '../codecs/index.ts'
 import { VarveError } from '../errors.ts'
 import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/index.ts'
 import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } from '../maplet/core.ts'
+import { identityOf } from '../maplet/merges.ts'
 import { type Leaf, OrderedIndex } from '../skiplist/core.ts'
 import type { Node } from './node.ts'
 import type { RangeMark } from './predicates.ts'
@@ -261,7 +262,7 @@ export class TableStore {
         'INVALID_ARGUMENT',
         `table '${this.spec.name}' has no merge operator; give it one when it is defined`,
       )
-    let value = current === ABSENT ? identityOf(merge.identity) : resident.release(current)
+    let value = current === ABSENT ? identityOf(merge) : resident.release(current)
     for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
     return resident.admit(value)
   }
@@ -352,9 +353,4 @@ export class TableStore {
     for (const chunk of this.chunks) columns += chunk.capacity * 40
     return columns + this.maplet.bytes + this.index.size * 26 + this.versions * 120
   }
-}
-
-/** An identity may be given as a function, so that a mutable one is made afresh. */
-function identityOf(identity: unknown): unknown {
-  return typeof identity === 'function' ? (identity as () => unknown)() : identity
 }
