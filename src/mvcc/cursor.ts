@@ -123,9 +123,7 @@ export class ScanCursor {
         const chunk = this.store.chunks[id >>> CHUNK_BITS] as Chunk
         const i = id & CHUNK_MASK
         const value =
-          clean || (chunk.sequences[i] as number) <= this.snapshot
-            ? chunk.values[i]
-            : this.store.valueAt(id, this.snapshot)
+          clean || chunk.sequenceAt(i) <= this.snapshot ? chunk.valueAt(i) : this.store.valueAt(id, this.snapshot)
         at += step
         if (value !== ABSENT) {
           this.committedKey = keys[at - step] as Key

@@ -234,7 +234,7 @@ export class GarbageQueue {
       return
     if (meta.idleDeleters !== null || meta.readStamp !== 0 || meta.existenceReadStamp !== 0) return
     const chunk = meta.store.chunks[meta.id >>> CHUNK_BITS] as Chunk
-    if (chunk.metas[meta.id & CHUNK_MASK] === meta) chunk.metas[meta.id & CHUNK_MASK] = undefined
+    if (chunk.metaAt(meta.id & CHUNK_MASK) === meta) chunk.setMeta(meta.id & CHUNK_MASK, undefined)
   }
 }
 

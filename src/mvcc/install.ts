@@ -28,24 +28,24 @@ export function install(
   const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
   const i = id & CHUNK_MASK
   const value = pending.kind === DELETE ? ABSENT : pending.kind === MERGE ? pending.merged : pending.value
-  const oldValue = chunk.values[i]
-  const oldSequence = chunk.sequences[i] as number
-  const oldSize = chunk.sizes[i] as number
+  const oldValue = chunk.valueAt(i)
+  const oldSequence = chunk.sequenceAt(i)
+  const oldSize = chunk.sizeAt(i)
   const pinned = snapshots.newest()
   // The state before the first insert needs a version only to carry the edge from tracked readers that saw nothing.
   const keeps = pinned >= oldSequence && (node !== null || oldSequence > 0)
-  let meta = chunk.metas[i]
+  let meta = chunk.metaAt(i)
   if (keeps || node !== null || meta !== undefined) {
     meta ??= store.needMeta(id)
     const old = keeps ? chain(store, meta, oldSequence, sequence, oldValue, oldSize, snapshots) : null
     turnRegisters(store, meta, old, pending, value, oldValue, oldSequence, sequence, node)
     if (node !== null) node.metas.push(meta)
-    else if (meta.older === null) chunk.metas[i] = undefined
+    else if (meta.older === null) chunk.setMeta(i, undefined)
   }
   const size = value === ABSENT ? 0 : pending.kind === MERGE ? pending.mergedSize : pending.size
-  chunk.values[i] = value
-  chunk.sequences[i] = sequence
-  chunk.sizes[i] = size
+  chunk.setValue(i, value)
+  chunk.setSequence(i, sequence)
+  chunk.setSize(i, size)
   if (pinned >= 0) store.stampLeaf(id, sequence)
   const delta = (value === ABSENT ? 0 : 1) - (oldValue === ABSENT ? 0 : 1)
   if (delta !== 0 || size !== oldSize) store.resize(sequence, delta, size - oldSize, pinned)

@@ -175,7 +175,7 @@ export class TableView {
     }
     const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
-    const value = (chunk.sequences[i] as number) <= this.snapshot ? chunk.values[i] : store.valueAt(id, this.snapshot)
+    const value = chunk.sequenceAt(i) <= this.snapshot ? chunk.valueAt(i) : store.valueAt(id, this.snapshot)
     if (this.tracked) {
       if (value === ABSENT) this.noteAbsent(key)
       else this.noteRead(id)
