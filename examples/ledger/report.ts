@@ -10,7 +10,7 @@ import type { WriteSkew } from './write-skew.ts'
 const SHOWN_IN_FULL = 10
 
 /** `20,000` */
-export function formatCount(count: number): string {
+function formatCount(count: number): string {
   return count.toLocaleString('en')
 }
 
