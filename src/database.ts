@@ -120,7 +120,7 @@ export class Database<K, V> {
   snapshot(options?: { safe?: boolean }): Snapshot<K, V> {
     this.#ensureOpen()
     const txn = options?.safe === true ? this.#engine.beginSafe() : this.#engine.beginSnapshot()
-    return new Snapshot(this.#main, txn, this.#resolve, this.options.clock(), true)
+    return new Snapshot(this.#main, txn, this.#resolve, this.options.clock())
   }
 
   /** Removes all garbage that may go now; resolves to how many versions and keys went. Never blocks for more than a few ms. */
@@ -178,6 +178,11 @@ export class Database<K, V> {
    * again is fine and gives the same promise.
    */
   close(): Promise<void> {
+    try {
+      this.#engine.refuseReentry()
+    } catch (error) {
+      return Promise.reject(error)
+    }
     this.#closing ??= this.#shutDown()
     return this.#closing
   }
@@ -202,7 +207,8 @@ export class Database<K, V> {
       typeof table !== 'object' ||
       table === null ||
       typeof table.name !== 'string' ||
-      typeof table.options !== 'object'
+      typeof table.options !== 'object' ||
+      table.options === null
     ) {
       throw new VarveError('INVALID_ARGUMENT', 'a table is defined with table(name, options); this is something else')
     }
@@ -226,19 +232,19 @@ export class Database<K, V> {
   }
 
   #define<K2, V2>(name: string, options: TableOptions<K2, V2>): TableCore<K2, V2> {
-    const resident = residentOf(options.value ?? (codecs.structured() as ReturnType<typeof codecs.structured<V2>>))
+    const resident = residentOf(options.value ?? codecs.structured<V2>())
     const store = this.#engine.addTable({
       name,
       resident,
-      merge: options.merge as never,
-      sizeOf: options.sizeOf as never,
+      merge: options.merge,
+      sizeOf: options.sizeOf,
       maplet: {
         ...this.options.maplet,
         capacity: Math.max(this.options.maplet.capacity, options.capacity?.entries ?? 0),
       },
     })
     const core = new TableCore<K2, V2>(this.#state, store, options.key, resident)
-    this.#cores.set(name, core as unknown as TableCore<unknown, unknown>)
+    this.#cores.set(name, core)
     return core
   }
 

@@ -35,7 +35,7 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
   /** The engine is about to commit, or the tick ends: from here on a snapshot of its own is needed. */
   promote(): void {
     const { engine } = this.#core.state
-    this.#txn ??= engine.beginSnapshot()
+    this.#txn ??= engine.beginWaiting()
     this.#watched = true
     watchOver(this, engine, this.#txn)
   }

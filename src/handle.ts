@@ -2,7 +2,7 @@
 import { AsyncEntry } from './async-entry.ts'
 import { conflictError } from './conflict-error.ts'
 import { HandleIterator } from './handle-iterator.ts'
-import { streamOf } from './iterate.ts'
+import { Stream } from './iterate.ts'
 import { type Bounds, type Range, resolveRange } from './keys/index.ts'
 import { watchOver } from './leaks.ts'
 import { ABSENT, DELETE, SET, type Txn } from './mvcc/index.ts'
@@ -19,7 +19,7 @@ import { isThenable, refusePromise, requireFunction, type TableCore } from './ta
 import { Transaction, type TableResolver } from './transaction.ts'
 
 const DONE: Promise<void> = Promise.resolve()
-const ONE_TICK: TransactionOptions = { isolation: 'serializable', retries: Infinity }
+const ONE_TICK: TransactionOptions = { isolation: 'serializable' }
 
 /**
  * A table of an open database. Light and free to make: one per task, or one for all, as you like.
@@ -82,7 +82,7 @@ export class Handle<K, V> implements Reader<K, V> {
   }
 
   stream(range?: Range<K>): AsyncIterableIterator<[K, V]> {
-    return streamOf(this.entries(range))
+    return new Stream(this.entries(range))
   }
 
   async prefetch(what: Iterable<K> | Range<K>): Promise<void> {

@@ -19,9 +19,12 @@ export class RangeIterator<K, V, T> implements IterableIterator<T> {
   readonly #cursor: ScanCursor
   readonly #kind: StepKind
   readonly #txn: Txn
+  /** Kept from collection for as long as somebody iterates. */
+  readonly owner: object
   #done = false
 
-  constructor(core: TableCore<K, V>, cursor: ScanCursor, kind: StepKind, txn: Txn) {
+  constructor(core: TableCore<K, V>, cursor: ScanCursor, kind: StepKind, txn: Txn, owner: object) {
+    this.owner = owner
     this.#core = core
     this.#cursor = cursor
     this.#kind = kind
@@ -63,14 +66,30 @@ export function stepValue<K, V>(core: TableCore<K, V>, cursor: ScanCursor, kind:
   return kind === 'value' ? value : [core.releaseKey(key), value]
 }
 
-/** Turns an iterator into an async one that lets the event loop turn every few milliseconds. */
-export async function* streamOf<T>(iterator: IterableIterator<T>): AsyncIterableIterator<T> {
-  let until = performance.now() + STREAM_SLICE_MS
-  let steps = 0
-  for (const item of iterator) {
-    yield item
-    if (++steps % STREAM_CHECK_EVERY !== 0 || performance.now() < until) continue
-    await new Promise((resolve) => setImmediate(resolve))
-    until = performance.now() + STREAM_SLICE_MS
+/** An iterator made async, so that the event loop can turn every few milliseconds while it is drained. */
+export class Stream<T> implements AsyncIterableIterator<T> {
+  readonly #items: IterableIterator<T>
+  #until = 0
+  #steps = 0
+
+  constructor(items: IterableIterator<T>) {
+    this.#items = items
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this
+  }
+
+  async next(): Promise<IteratorResult<T, undefined>> {
+    if (this.#steps++ % STREAM_CHECK_EVERY === 0 && performance.now() >= this.#until) {
+      if (this.#steps > 1) await new Promise((resolve) => setImmediate(resolve))
+      this.#until = performance.now() + STREAM_SLICE_MS
+    }
+    return this.#items.next()
+  }
+
+  async return(): Promise<IteratorResult<T, undefined>> {
+    this.#items.return?.()
+    return { value: undefined, done: true }
   }
 }

@@ -97,6 +97,7 @@ export interface ResolvedTransactionOptions {
 
 const DEFAULT_RETRIES = 10
 const DEFAULT_VACUUM_MS = 50
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 const DEFAULT_FALSE_POSITIVES = 0.001
 
 /** What the full contract names and this version does not have; named so that the message can say so. */
@@ -218,6 +219,8 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   if (vacuum !== undefined) {
     review.unknown(vacuum, ['intervalMs'], 'vacuum.')
     review.number(vacuum['intervalMs'] ?? NaN, 'vacuum.intervalMs', 0, 'ms')
+    if (Number(vacuum['intervalMs']) > LONGEST_TIMER_MS)
+      review.problems.push(`vacuum.intervalMs must be at most ${LONGEST_TIMER_MS}`)
   }
   review.close('database options')
   return Object.freeze({

@@ -1,9 +1,9 @@
 /** Reading: the interface that handles, transactions and snapshots share, and its implementation on one transaction. */
 import { VarveError } from './errors.ts'
-import { RangeIterator, streamOf } from './iterate.ts'
+import { RangeIterator, Stream } from './iterate.ts'
 import { type Range, resolveRange } from './keys/index.ts'
 import { ABSENT, ACTIVE, type ScanCursor, type TableView, type Txn } from './mvcc/index.ts'
-import type { TableCore } from './table-core.ts'
+import { isIterable, requireIterable, type TableCore } from './table-core.ts'
 
 /**
  * Everything that can be read. All of it is synchronous and never waits for other transactions; `stream` and `prefetch`
@@ -42,9 +42,12 @@ export class ViewReader<K, V> implements Reader<K, V> {
   protected readonly txn: Txn
   /** @internal */
   protected readonly view: TableView
+  /** The object whose collection ends the transaction; whatever is derived from it keeps it alive. */
+  protected readonly owner: object
 
   /** @internal */
-  constructor(core: TableCore<K, V>, txn: Txn) {
+  constructor(core: TableCore<K, V>, txn: Txn, owner: object | null = null) {
+    this.owner = owner ?? this
     this.core = core
     this.txn = txn
     this.view = txn.view(core.store)
@@ -60,6 +63,7 @@ export class ViewReader<K, V> implements Reader<K, V> {
   }
 
   getMany(keys: Iterable<K>): (V | undefined)[] {
+    requireIterable(keys, 'getMany')
     const values: (V | undefined)[] = []
     for (const key of keys) values.push(this.get(key))
     return values
@@ -72,15 +76,15 @@ export class ViewReader<K, V> implements Reader<K, V> {
   }
 
   entries(range?: Range<K>): IterableIterator<[K, V]> {
-    return new RangeIterator<K, V, [K, V]>(this.core, this.scan(range, 'value'), 'entry', this.txn)
+    return new RangeIterator<K, V, [K, V]>(this.core, this.scan(range, 'value'), 'entry', this.txn, this.owner)
   }
 
   keys(range?: Range<K>): IterableIterator<K> {
-    return new RangeIterator<K, V, K>(this.core, this.scan(range, 'existence'), 'key', this.txn)
+    return new RangeIterator<K, V, K>(this.core, this.scan(range, 'existence'), 'key', this.txn, this.owner)
   }
 
   values(range?: Range<K>): IterableIterator<V> {
-    return new RangeIterator<K, V, V>(this.core, this.scan(range, 'value'), 'value', this.txn)
+    return new RangeIterator<K, V, V>(this.core, this.scan(range, 'value'), 'value', this.txn, this.owner)
   }
 
   count(range?: Range<K>): number {
@@ -91,7 +95,7 @@ export class ViewReader<K, V> implements Reader<K, V> {
   }
 
   stream(range?: Range<K>): AsyncIterableIterator<[K, V]> {
-    return streamOf(this.entries(range))
+    return new Stream(this.entries(range))
   }
 
   async prefetch(what: Iterable<K> | Range<K>): Promise<void> {
@@ -139,8 +143,6 @@ export function closedError<K, V>(txn: Txn, core: TableCore<K, V>): VarveError {
 
 /** Checks what prefetch was given, as if it had something to load. */
 export function checkPrefetch<K, V>(what: unknown, core: TableCore<K, V>): void {
-  const iterable = what as Iterable<K>
-  if (typeof what === 'object' && what !== null && typeof iterable[Symbol.iterator] === 'function') {
-    for (const key of iterable) core.admitKey(key)
-  } else resolveRange(what)
+  if (isIterable(what)) for (const key of what) core.admitKey(key as K)
+  else resolveRange(what)
 }

@@ -10,7 +10,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 
 import { conflictError } from './conflict-error.ts'
 import { type TransactionError, VarveError } from './errors.ts'
-import { ACTIVE, type Conflict, type Engine, type Favour, type Txn } from './mvcc/index.ts'
+import { ACTIVE, COMMITTED, type Conflict, type Engine, type Favour, type Txn } from './mvcc/index.ts'
 import type { ResolvedTransactionOptions } from './options.ts'
 import { type DatabaseState, isThenable } from './table-core.ts'
 
@@ -35,8 +35,7 @@ export function beginAttempt(
 ): Txn {
   const serializable = options.isolation === 'serializable'
   if (options.readOnly === 'safe' || safe) return engine.beginSafe()
-  const txn =
-    options.readOnly === true ? engine.beginReader(serializable, synchronous) : engine.begin(serializable, synchronous)
+  const txn = options.readOnly ? engine.beginReader(serializable, synchronous) : engine.begin(serializable, synchronous)
   if (favouredRuns > 0 && favoured.getStore() !== undefined) txn.nested = true
   return txn
 }
@@ -70,7 +69,7 @@ function conclude<T, R>(
     if (!isThenable(result)) return Promise.resolve(then(result, commitOrRollback(engine, txn)))
     return Promise.resolve(
       result.then(
-        (value) => then(value as T, commitOrRollback(engine, txn)),
+        (value) => then(value, commitOrRollback(engine, txn)),
         (error: unknown) => {
           engine.rollback(txn)
           throw error
@@ -175,8 +174,8 @@ function exhausted(conflict: Conflict, retries: number): VarveError {
 /** Waits before the next attempt: for a favour to end, for a random number of microtasks, or for a random time. */
 async function pause(conflict: Conflict, losses: number, isFavoured: boolean, engine: Engine): Promise<void> {
   if (conflict.until !== null) return conflict.until
-  if (isFavoured) return
   if (losses <= QUICK_RETRIES) {
+    if (isFavoured) return
     for (let turns = Math.floor(engine.options.random() * (1 << losses)); turns > 0; turns--) await Promise.resolve()
     return
   }
@@ -196,6 +195,8 @@ async function runAbortable<T>(
   const unsignalled = { ...options, signal: undefined }
   return new Promise<T>((resolve, reject) => {
     const onAbort = (): void => {
+      // Too late once it has committed: the promise is about to resolve.
+      if (current?.state === COMMITTED) return
       const error = abortError(signal)
       if (current !== null) state.engine.terminate(current, error)
       reject(error)

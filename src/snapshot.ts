@@ -17,11 +17,11 @@ export class Snapshot<K, V> extends ViewReader<K, V> {
   readonly #resolve: TableResolver
 
   /** @internal */
-  constructor(core: TableCore<K, V>, txn: Txn, resolve: TableResolver, createdAt: number, owner: boolean) {
-    super(core, txn)
+  constructor(core: TableCore<K, V>, txn: Txn, resolve: TableResolver, createdAt: number, owner: object | null = null) {
+    super(core, txn, owner)
     this.#resolve = resolve
     this.createdAt = createdAt
-    if (owner) watchOver(this, core.state.engine, txn)
+    if (owner === null) watchOver(this, core.state.engine, txn)
   }
 
   /** The commit sequence it shows. */
@@ -32,12 +32,12 @@ export class Snapshot<K, V> extends ViewReader<K, V> {
   /** The same snapshot of another table. It lives as long as this one is open. */
   table<K2, V2>(table: Table<K2, V2>): Snapshot<K2, V2> {
     this.ensureActive()
-    return new Snapshot(this.#resolve(table), this.txn, this.#resolve, this.createdAt, false)
+    return new Snapshot(this.#resolve(table), this.txn, this.#resolve, this.createdAt, this.owner)
   }
 
   /** Lets the snapshot go. Doing it twice is fine. */
   close(): void {
-    release(this)
+    release(this.owner)
     this.core.state.engine.rollback(this.txn)
   }
 

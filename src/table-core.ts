@@ -8,8 +8,8 @@ import { isDeepStrictEqual } from 'node:util'
 
 import { lastSize, type Resident } from './codecs/index.ts'
 import { VarveError } from './errors.ts'
-import { admitKey, formatKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
-import { ABSENT, type Engine, sizeOfKey, type TableStore } from './mvcc/index.ts'
+import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
+import { ABSENT, type Engine, operandForm, sizeOfKey, type TableStore } from './mvcc/index.ts'
 
 /** Reads and writes by kind since open. */
 export interface OperationCounts {
@@ -70,7 +70,16 @@ export class TableCore<K, V> {
     try {
       return this.resident.admit(value)
     } catch (error) {
-      throw this.#placed(error, 'INVALID_VALUE', key)
+      throw this.store.placed(error, key)
+    }
+  }
+
+  /** The private copy of an operand. Throws `INVALID_VALUE`. */
+  admitOperand(operand: unknown, key: Key): unknown {
+    try {
+      return operandForm.admit(operand)
+    } catch (error) {
+      throw this.store.placed(error, key)
     }
   }
 
@@ -87,19 +96,17 @@ export class TableCore<K, V> {
     try {
       return this.resident.release(stored)
     } catch (error) {
-      throw this.#placed(error, 'CODEC_MISMATCH', key)
+      throw this.store.placed(error, key)
     }
   }
 
-  #placed(error: unknown, code: 'INVALID_VALUE' | 'CODEC_MISMATCH', key: Key): unknown {
-    if (!(error instanceof VarveError)) return error
-    const details = error.cause === undefined ? {} : { cause: error.cause }
-    return new VarveError(code, `${error.message} (table '${this.name}', key ${formatKey(key)})`, details)
-  }
-
-  /** Whether two values are equal for compareAndSet: deep equality, undefined meaning absent. */
-  equal(a: V | undefined, b: V | undefined): boolean {
-    return a === b || isDeepStrictEqual(a, b)
+  /**
+   * Whether a stored value is the expected one, for compareAndSet: deep equality with what the codec makes of the expected
+   * value, undefined meaning absent.
+   */
+  matches(stored: unknown, expected: V | undefined, key: Key): boolean {
+    if (stored === ABSENT || expected === undefined) return stored === ABSENT && expected === undefined
+    return isDeepStrictEqual(this.release(stored, key), this.release(this.admitValue(expected, key), key))
   }
 }
 
@@ -121,4 +128,14 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
 /** Throws unless a callback is one. */
 export function requireFunction(value: unknown, where: string): void {
   if (typeof value !== 'function') throw new VarveError('INVALID_ARGUMENT', `${where} takes a function`)
+}
+
+export function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value
+}
+
+/** Throws unless keys come as something that can be iterated. */
+export function requireIterable(value: unknown, where: string): void {
+  if (!isIterable(value))
+    throw new VarveError('INVALID_ARGUMENT', `${where} takes an iterable of keys, such as an array`)
 }

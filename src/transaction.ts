@@ -3,7 +3,7 @@ import { conflictError } from './conflict-error.ts'
 import { Entry } from './entry.ts'
 import { VarveError } from './errors.ts'
 import { ALL, type Key } from './keys/index.ts'
-import { ABSENT, ACTIVE, operandForm, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
+import { ABSENT, ACTIVE, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
 import { ViewReader } from './reader.ts'
 import { release } from './leaks.ts'
 import type { Table } from './table.ts'
@@ -37,8 +37,8 @@ export class Transaction<K, V> extends ViewReader<K, V> {
   readonly #managed: boolean
 
   /** @internal */
-  constructor(core: TableCore<K, V>, txn: Txn, resolve: TableResolver, managed: boolean) {
-    super(core, txn)
+  constructor(core: TableCore<K, V>, txn: Txn, resolve: TableResolver, managed: boolean, owner: object | null = null) {
+    super(core, txn, owner)
     this.#resolve = resolve
     this.#managed = managed
   }
@@ -107,7 +107,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     refusePromise(next, 'update')
     this.ensureWritable()
     if (next !== undefined) this.#put(admitted, next)
-    else if (before !== ABSENT) this.view.remove(admitted)
+    else if (this.view.get(admitted) !== ABSENT) this.view.remove(admitted)
     return this.core.release(this.view.get(admitted), admitted)
   }
 
@@ -119,13 +119,9 @@ export class Transaction<K, V> extends ViewReader<K, V> {
   merge(key: K, operand: unknown): void {
     this.ensureWritable()
     this.core.counts.merges++
-    if (this.core.store.spec.merge === undefined) {
-      throw new VarveError(
-        'INVALID_ARGUMENT',
-        `table '${this.core.name}' has no merge operator; give it one when it is defined`,
-      )
-    }
-    this.view.merge(this.core.admitKey(key), operandForm.admit(operand))
+    if (this.core.store.spec.merge === undefined) throw this.core.store.withoutOperator()
+    const admitted = this.core.admitKey(key)
+    this.view.merge(admitted, this.core.admitOperand(operand, admitted))
   }
 
   /**
@@ -136,7 +132,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     this.ensureWritable()
     const admitted = this.core.admitKey(key)
     const before = this.view.get(admitted)
-    if (!this.core.equal(this.core.release(before, admitted), expected)) return false
+    if (!this.core.matches(before, expected, admitted)) return false
     if (next !== undefined) this.#put(admitted, next)
     else if (before !== ABSENT) this.view.remove(admitted)
     return true
@@ -190,7 +186,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
   /** The same transaction on another table. */
   table<K2, V2>(table: Table<K2, V2>): Transaction<K2, V2> {
     this.ensureActive()
-    return new Transaction(this.#resolve(table), this.txn, this.#resolve, this.#managed)
+    return new Transaction(this.#resolve(table), this.txn, this.#resolve, this.#managed, this.owner)
   }
 
   /** Marks a point to roll back to. Savepoints nest. */
@@ -227,7 +223,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
       )
     }
     const { engine } = this.core.state
-    release(this)
+    release(this.owner)
     let conflict
     try {
       conflict = engine.commit(this.txn)
@@ -246,7 +242,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
 
   /** Rolls back if still open: `using tx = handle.begin()`. */
   [Symbol.dispose](): void {
-    if (!this.#managed) release(this)
+    if (!this.#managed) release(this.owner)
     this.core.state.engine.rollback(this.txn)
   }
 

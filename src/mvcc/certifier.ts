@@ -289,7 +289,7 @@ export class Certifier {
     this.absentAndRangeReaders(store, key, since)
     if (absentNow) this.existenceRangeReaders(store, key, head, Infinity)
     else if (pending.kind === DELETE) {
-      const existence = (meta as Meta | undefined)?.existence ?? null
+      const existence = meta?.existence ?? null
       if (meta !== undefined) this.existenceReaders(meta, store, key)
       this.existenceRangeReaders(store, key, existence === null ? 0 : existence.sequence, Infinity)
     } else if (commutes && group !== null && group.fromAbsence) {

@@ -30,7 +30,18 @@ import { Node } from './node.ts'
 import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
 import { TableStore, type TableSpec } from './store.ts'
 import { Summary } from './summary.ts'
-import { ABORTED, ACTIVE, COMMITTED, READER, SAFE, type TableView, Txn, type TxnMode, UPDATE } from './transaction.ts'
+import {
+  ABORTED,
+  ACTIVE,
+  COMMITTED,
+  PREPARING,
+  READER,
+  SAFE,
+  type TableView,
+  Txn,
+  type TxnMode,
+  UPDATE,
+} from './transaction.ts'
 import { ABSENT } from './version.ts'
 import { DELETE, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
 
@@ -74,6 +85,9 @@ const INLINE_ITEMS = 64
 const SLICE_ITEMS = 256
 const SLICE_MS = 1
 const BACKLOG_ITEMS = 4096
+const SHORTEST_AGE_CHECK_MS = 10
+/** What a timer can hold. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1
 
 export class Engine {
   /** I1. */
@@ -85,9 +99,10 @@ export class Engine {
   readonly favours: FavourBoard = new FavourBoard()
   readonly lazy: LazyReaders = new LazyReaders()
   readonly stores: TableStore[] = []
-  /** Active serializable updates and active tracked readers (I3), and all that hold a snapshot without being tracked. */
+  /** Active serializable updates and tracked readers (I3); updates at snapshot isolation; what only holds a snapshot. */
   readonly updates: ActiveList = new ActiveList()
   readonly readers: ActiveList = new ActiveList()
+  readonly snapshotUpdates: ActiveList = new ActiveList()
   readonly untracked: ActiveList = new ActiveList()
   readonly counters: EngineCounters = {
     commits: 0,
@@ -101,6 +116,10 @@ export class Engine {
     leaked: 0,
   }
   listener: EngineListener | null = null
+  private readonly lists: readonly ActiveList[] = [this.updates, this.readers, this.snapshotUpdates, this.untracked]
+  /** Set while merge operators run. */
+  private preparing = false
+  private readonly ageTimer: ReturnType<typeof setInterval> | null
   private readonly certifier: Certifier
   private readonly summary: Summary = new Summary()
   private nextTxnId = 1
@@ -119,7 +138,10 @@ export class Engine {
     this.graph = new Graph(options.graphCap)
     this.certifier = new Certifier(this.graph)
     this.garbage = new GarbageQueue(this.snapshots)
-    this.limitsAge = options.maxTransactionAgeMs !== Infinity || options.maxSnapshotAgeMs !== Infinity
+    const shortest = Math.min(options.maxTransactionAgeMs, options.maxSnapshotAgeMs)
+    this.limitsAge = shortest !== Infinity
+    const everyMs = Math.min(Math.max(shortest / 2, SHORTEST_AGE_CHECK_MS), LONGEST_TIMER_MS)
+    this.ageTimer = this.limitsAge ? setInterval(() => this.expire(options.now()), everyMs).unref() : null
   }
 
   addTable(spec: TableSpec): TableStore {
@@ -132,9 +154,10 @@ export class Engine {
 
   /** A transaction that may write. */
   begin(serializable: boolean, synchronous: boolean): Txn {
+    this.enter()
     const txn = this.start(UPDATE, serializable, synchronous, this.clock)
     if (serializable && this.updates.size === 0) this.safe = this.clock
-    ;(serializable ? this.updates : this.untracked).add(txn)
+    ;(serializable ? this.updates : this.snapshotUpdates).add(txn)
     return txn
   }
 
@@ -143,6 +166,7 @@ export class Engine {
    * and stays one.
    */
   beginReader(serializable: boolean, synchronous: boolean): Txn {
+    this.enter()
     const tracked = serializable && this.updates.size > 0
     const txn = this.start(tracked ? READER : SAFE, serializable, synchronous, this.clock)
     ;(tracked ? this.readers : this.untracked).add(txn)
@@ -151,11 +175,18 @@ export class Engine {
 
   /** A reader of the newest safe snapshot: untracked, never refused, costs writers nothing. */
   beginSafe(): Txn {
+    this.enter()
     return this.startUntracked(this.safePoint)
   }
 
   /** A reader of the newest commit, in commit order and untracked: what snapshots and exports stand on. */
   beginSnapshot(): Txn {
+    this.enter()
+    return this.startUntracked(this.clock)
+  }
+
+  /** As {@link beginSnapshot}, for a reader that has been waiting in {@link lazy}; may run inside a commit. */
+  beginWaiting(): Txn {
     return this.startUntracked(this.clock)
   }
 
@@ -171,18 +202,36 @@ export class Engine {
   }
 
   private start(mode: TxnMode, serializable: boolean, synchronous: boolean, sequence: number): Txn {
-    let startedAt = 0
-    if (this.limitsAge) {
-      startedAt = this.options.now()
-      this.expire(startedAt)
-    }
     const slot = this.snapshots.acquire(sequence)
-    return new Txn(this, this.nextTxnId++, mode, serializable, synchronous, slot, startedAt)
+    const startedAt = this.limitsAge ? this.options.now() : 0
+    return new Txn(this, this.nextTxnId++, mode, serializable, synchronous, slot, startedAt, this.safePoint)
+  }
+
+  /** Comes first in whatever begins or commits: refuses to be entered from a merge operator, and ends what is too old. */
+  private enter(): void {
+    this.refuseReentry()
+    if (this.limitsAge) this.expire(this.options.now())
+  }
+
+  /** Throws if a merge operator, which runs inside a commit, is calling. */
+  refuseReentry(): void {
+    if (!this.preparing) return
+    throw new VarveError('INVALID_ARGUMENT', 'a merge operator used the database; operators must be pure functions')
   }
 
   /** The newest safe snapshot that is still readable. */
   get safePoint(): number {
     return this.updates.size === 0 ? this.clock : this.safe
+  }
+
+  /**
+   * At or below it nothing can lie on a future cycle, not even on one through a tracked reader that is still active, and no
+   * snapshot-level update has to see it as an overwrite: tombstones and stamps there may be forgotten.
+   */
+  get horizon(): number {
+    const reader = this.readers.first
+    const safe = reader === null ? this.safePoint : Math.min(this.safePoint, reader.safeAtBegin)
+    return Math.min(safe, this.snapshotUpdates.oldestSnapshot)
   }
 
   /** Whether a serializable update is active, so that readers of the newest state must leave marks. */
@@ -197,13 +246,15 @@ export class Engine {
 
   /** Transactions, snapshots and readers that are active. */
   get openCount(): number {
-    return this.updates.size + this.readers.size + this.untracked.size
+    return this.updates.size + this.readers.size + this.snapshotUpdates.size + this.untracked.size
   }
 
   // --- commit -----------------------------------------------------------------------------------------------------------
 
   /** Commits an active transaction; on a conflict it is rolled back and the conflict returned. */
   commit(txn: Txn): Conflict | null {
+    this.enter()
+    if (txn.state !== ACTIVE) throw txn.endedBy ?? new Error('varve invariant violated: committed twice')
     const writes = this.prepare(txn)
     if (writes === 0) return this.commitReader(txn)
     const conflict = this.certifyUpdate(txn)
@@ -237,6 +288,7 @@ export class Engine {
     value: unknown,
     size: number,
   ): boolean {
+    this.enter()
     const pending = new Pending(key)
     pending.kind = kind
     pending.value = value
@@ -244,7 +296,7 @@ export class Engine {
     pending.entry = store.find(key)
     const present = pending.entry >= 0 && store.headOf(pending.entry) !== ABSENT
     if (kind === DELETE && !present) return false
-    if (pending.entry < 0) store.admitNew(1)
+    if (pending.entry < 0) this.admitNew(store, 1)
     if (this.lazy.size > 0) this.lazy.promoteAll()
     let node: Node | null = null
     if (this.updates.size + this.readers.size > 0) {
@@ -282,32 +334,36 @@ export class Engine {
         if (pending.kind === MERGE) merges = true
         writes++
       }
-      if (created > 0) view.store.admitNew(created)
+      if (created > 0) this.admitNew(view.store, created)
     }
     if (merges) this.computeMerges(txn)
     return writes
   }
 
-  /** Applies merge operators, which are user code and may commit something themselves: then it starts over. */
+  /** Throws `CAPACITY_EXCEEDED` if so many more keys do not fit even after all garbage has gone. */
+  private admitNew(store: TableStore, count: number): void {
+    if (!store.maplet.wouldExceed(count)) return
+    if (this.options.vacuumIntervalMs !== null) this.garbage.drain(Infinity, this.horizon)
+    store.admitNew(count)
+  }
+
+  /** Applies merge operators, which are user code: nothing may be begun, written or ended from inside them. */
   private computeMerges(txn: Txn): void {
-    for (let attempt = 0; ; attempt++) {
-      const before = this.clock
+    this.preparing = true
+    txn.state = PREPARING
+    try {
       for (const view of txn.views) {
         if (view.writes === null) continue
         for (const pending of view.writes.list) {
           if (pending.kind !== MERGE) continue
           const current = pending.entry < 0 ? ABSENT : view.store.headOf(pending.entry)
-          pending.merged = view.store.applyMerge(current, pending.value as Operands)
+          pending.merged = view.store.applyMerge(pending.key, current, pending.value as Operands)
           pending.mergedSize = view.store.sizeOfEntry(pending.key, pending.merged)
         }
       }
-      if (this.clock === before) return
-      if (attempt > 100)
-        throw new VarveError(
-          'INVALID_ARGUMENT',
-          'a merge operator commits to the database each time it is called; operators must be pure functions',
-        )
-      this.prepare(txn)
+    } finally {
+      this.preparing = false
+      txn.state = ACTIVE
     }
   }
 
@@ -360,7 +416,14 @@ export class Engine {
   private commitReader(txn: Txn): Conflict | null {
     if (this.isTracked(txn) && (this.graph.floor !== Infinity || this.graph.summarisedMax > 0)) {
       const overtaken = this.clock > txn.snapshot
-      const conflict = this.certifier.certify(txn, this.clock, overtaken, this.othersTracked(txn), true, this.safePoint)
+      const conflict = this.certifier.certify(
+        txn,
+        this.clock,
+        overtaken,
+        this.othersTracked(txn),
+        true,
+        txn.safeAtBegin,
+      )
       if (conflict instanceof Conflict) {
         this.counters.readerConflicts++
         this.refuse(txn, conflict)
@@ -399,10 +462,11 @@ export class Engine {
   }
 
   /** Rolls back on behalf of somebody else: the next call on the transaction gets `reason`. */
-  terminate(txn: Txn, reason: VarveError): void {
-    if (txn.state !== ACTIVE) return
+  terminate(txn: Txn, reason: VarveError): boolean {
+    if (txn.state !== ACTIVE) return false
     txn.endedBy = reason
     this.rollback(txn)
+    return true
   }
 
   // --- end of a transaction -----------------------------------------------------------------------------------------------
@@ -462,7 +526,7 @@ export class Engine {
     if (this.readers.size > 0) this.releaseSafeReaders()
     if (this.updates.size + this.readers.size === 0) this.clearGraph()
     else if (node !== null) this.boundGraph()
-    if (this.options.vacuumIntervalMs !== null && this.garbage.pending(this.safePoint) > 0) this.clean()
+    if (this.options.vacuumIntervalMs !== null && this.garbage.pending(this.horizon) > 0) this.clean()
   }
 
   /** A reader whose snapshot has become safe can lie on no cycle: it need not be tracked any longer. */
@@ -488,7 +552,12 @@ export class Engine {
   private boundGraph(): void {
     for (let node = this.graph.summariseOldest(); node !== null; node = this.graph.summariseOldest())
       this.summary.absorb(node)
-    if (!this.graph.crowded) return
+    if (this.graph.summarisedMax > 0) {
+      // Reachability is cut at summarised nodes, so nothing is swept before they are harmless; then the graph shrinks again.
+      if (this.graph.summarisedMax > this.horizon) return
+      this.garbage.addStamped(this.summary.clear(), this.graph.summarisedMax)
+      this.graph.summarisedMax = 0
+    } else if (!this.graph.crowded) return
     const dropped = this.graph.sweep(Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot))
     if (dropped.length > 0) this.garbage.addDropped(dropped)
   }
@@ -496,8 +565,8 @@ export class Engine {
   // --- garbage --------------------------------------------------------------------------------------------------------------
 
   private clean(): void {
-    this.garbage.drain(INLINE_ITEMS, this.safePoint)
-    const left = this.garbage.pending(this.safePoint)
+    this.garbage.drain(INLINE_ITEMS, this.horizon)
+    const left = this.garbage.pending(this.horizon)
     if (left === 0) return
     if (left > BACKLOG_ITEMS) this.scheduled ??= setImmediate(() => this.slice()).unref()
     else this.timer ??= setTimeout(() => this.slice(), this.options.vacuumIntervalMs as number).unref()
@@ -507,7 +576,7 @@ export class Engine {
   private slice(): void {
     this.cancelTimers()
     const until = this.options.now() + SLICE_MS
-    while (this.garbage.drain(SLICE_ITEMS, this.safePoint) >= SLICE_ITEMS) {
+    while (this.garbage.drain(SLICE_ITEMS, this.horizon) >= SLICE_ITEMS) {
       if (this.options.now() < until) continue
       this.scheduled = setImmediate(() => this.slice()).unref()
       return
@@ -529,7 +598,7 @@ export class Engine {
       const until = this.options.now() + SLICE_MS
       let drained = SLICE_ITEMS
       while (drained >= SLICE_ITEMS && this.options.now() < until)
-        drained = this.garbage.drain(SLICE_ITEMS, this.safePoint)
+        drained = this.garbage.drain(SLICE_ITEMS, this.horizon)
       if (drained < SLICE_ITEMS) break
       await new Promise((resolve) => setImmediate(resolve))
     }
@@ -548,7 +617,7 @@ export class Engine {
   /** Ends what is older than the limits; the lists are in order of begin, so it looks no further than it must. */
   expire(now: number): void {
     const { maxTransactionAgeMs, maxSnapshotAgeMs } = this.options
-    for (const list of [this.updates, this.readers, this.untracked]) {
+    for (const list of this.lists) {
       for (
         let txn = list.first;
         txn !== null && now - txn.startedAt > Math.min(maxTransactionAgeMs, maxSnapshotAgeMs);
@@ -567,10 +636,11 @@ export class Engine {
 
   /** Ends every open transaction with `reason` and stops background work. */
   shutdown(reason: VarveError): void {
-    for (const list of [this.updates, this.readers, this.untracked]) {
+    for (const list of this.lists) {
       while (list.first !== null) this.terminate(list.first, reason)
     }
     this.cancelTimers()
+    if (this.ageTimer !== null) clearInterval(this.ageTimer)
   }
 
   /** What does not hold, one sentence each; empty if all is well. Walks everything. */

@@ -299,17 +299,36 @@ export class TableStore {
     if (keepFrom > 0) history.splice(0, keepFrom)
   }
 
-  /** The stored form after applying operands to a stored form (ABSENT: to the operator's identity). Runs user code. */
-  applyMerge(current: unknown, operands: Operands): unknown {
+  /**
+   * The stored form of a key after applying operands to a stored form (ABSENT: to the operator's identity). Runs user code.
+   * @throws VarveError `INVALID_ARGUMENT` without an operator, `INVALID_VALUE` if the codec refuses the result.
+   */
+  applyMerge(key: Key, current: unknown, operands: Operands): unknown {
     const { merge, resident } = this.spec
-    if (merge === undefined)
-      throw new VarveError(
-        'INVALID_ARGUMENT',
-        `table '${this.spec.name}' has no merge operator; give it one when it is defined`,
-      )
-    let value = current === ABSENT ? identityOf(merge) : resident.release(current)
-    for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
-    return resident.admit(value)
+    if (merge === undefined) throw this.withoutOperator()
+    try {
+      // The identity goes through the codec like any value, so that an operator cannot change it for everybody.
+      let value = resident.release(current === ABSENT ? resident.admit(identityOf(merge)) : current)
+      for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
+      return resident.admit(value)
+    } catch (error) {
+      throw this.placed(error, key)
+    }
+  }
+
+  withoutOperator(): VarveError {
+    return new VarveError(
+      'INVALID_ARGUMENT',
+      `table '${this.spec.name}' has no merge operator; give it one when it is defined`,
+    )
+  }
+
+  /** Adds table and key to what a codec says; anything else is somebody else's error and stays as it is. */
+  placed(error: unknown, key: Key): unknown {
+    if (!(error instanceof VarveError) || (error.code !== 'INVALID_VALUE' && error.code !== 'CODEC_MISMATCH'))
+      return error
+    const details = error.cause === undefined ? {} : { cause: error.cause }
+    return new VarveError(error.code, `${error.message} (table '${this.spec.name}', key ${formatKey(key)})`, details)
   }
 
   /** Bytes that an entry counts for: those of its key and its stored value, or what the table's `sizeOf` says. */

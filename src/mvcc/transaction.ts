@@ -33,7 +33,9 @@ export type TxnMode = typeof UPDATE | typeof READER | typeof SAFE
 export const ACTIVE = 0
 export const COMMITTED = 1
 export const ABORTED = 2
-export type TxnState = typeof ACTIVE | typeof COMMITTED | typeof ABORTED
+/** Inside its commit, while merge operators run: whoever uses it now is one of them. */
+export const PREPARING = 3
+export type TxnState = typeof ACTIVE | typeof COMMITTED | typeof ABORTED | typeof PREPARING
 
 /** A point inside a transaction to roll back to. */
 export interface SavepointMark {
@@ -64,6 +66,8 @@ export class Txn {
   readonly synchronous: boolean
   /** ms on the engine's monotonic clock at begin, if ages are limited or measured; else 0. */
   readonly startedAt: number
+  /** The newest safe snapshot when it began: what a tracked reader saw at or below it can be forgotten. */
+  readonly safeAtBegin: number
   private undo: Undo[] | null = null
   private savepoints: SavepointMark[] | null = null
   private savepointCount = 0
@@ -76,6 +80,7 @@ export class Txn {
     synchronous: boolean,
     slot: SnapshotSlot,
     startedAt: number,
+    safeAtBegin: number,
   ) {
     this.engine = engine
     this.id = id
@@ -85,6 +90,7 @@ export class Txn {
     this.slot = slot
     this.snapshot = slot.sequence
     this.startedAt = startedAt
+    this.safeAtBegin = safeAtBegin
   }
 
   /** The view of one table, made on first use. */
@@ -223,7 +229,7 @@ export class TableView {
     const pending = writes.need(key)
     if (pending.kind === SET || pending.kind === DELETE) {
       const before = pending.kind === SET ? pending.value : ABSENT
-      const merged = this.store.applyMerge(before, new Operands(operand, null))
+      const merged = this.store.applyMerge(pending.key, before, new Operands(operand, null))
       this.assign(writes, pending, SET, merged, this.store.sizeOfEntry(pending.key, merged))
       return
     }
@@ -238,6 +244,7 @@ export class TableView {
 
   private assign(writes: WriteSet, pending: Pending, kind: PendingKind, value: unknown, size: number): void {
     this.txn.logUndo(writes, pending)
+    if (pending.kind === NONE) writes.version++
     pending.kind = kind
     pending.value = value
     pending.size = size
@@ -247,7 +254,7 @@ export class TableView {
   ownValue(pending: Pending): unknown {
     if (pending.kind === SET) return pending.value
     if (pending.kind === DELETE) return ABSENT
-    return this.store.applyMerge(this.committed(pending.key), pending.value as Operands)
+    return this.store.applyMerge(pending.key, this.committed(pending.key), pending.value as Operands)
   }
 
   /** A cursor over the keys the transaction sees within bounds; what it consumes is tracked. */
@@ -275,7 +282,11 @@ export class TableView {
       if (pending.kind === DELETE) continue
       size++
       if (pending.kind === SET) bytes += pending.size
-      else bytes += this.store.sizeOfEntry(pending.key, this.store.applyMerge(before, pending.value as Operands))
+      else
+        bytes += this.store.sizeOfEntry(
+          pending.key,
+          this.store.applyMerge(pending.key, before, pending.value as Operands),
+        )
     }
     return { size, bytes }
   }
