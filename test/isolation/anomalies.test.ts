@@ -338,6 +338,16 @@ describe('first committer wins', () => {
     }
   })
 
+  it('at snapshot a key created and deleted meanwhile has changed', async () => {
+    const tx = begin('snapshot')
+    expect(tx.has('new')).toBe(false)
+    await handle.set('new', 1)
+    await handle.delete('new')
+    await db.vacuum()
+    tx.set('new', 2)
+    expect(await commit(tx)).toBe('WRITE_CONFLICT')
+  })
+
   it('at snapshot a transaction that wrote nothing never aborts', async () => {
     const tx = begin('snapshot')
     expect(tx.get('x')).toBe(1)

@@ -585,10 +585,10 @@ describe('a transaction that keeps losing', () => {
     { timeout: 20_000 },
     async () => {
       const pause = () => new Promise((resolve) => setTimeout(resolve, 1))
-      let stopped = false
+      const work = { stopped: false }
       let overtaken = 0
       const rival = async (key: string) => {
-        while (!stopped) {
+        while (!work.stopped) {
           await handle
             .update(key, (value) => (value ?? 0) + 1)
             .then(
@@ -619,7 +619,7 @@ describe('a transaction that keeps losing', () => {
           { retries: 20 },
         )
       }
-      stopped = true
+      work.stopped = true
       await Promise.all(rivals)
       expect(attempts).toBeGreaterThan(3)
       expect(attempts).toBeLessThanOrEqual(3 * 21)
@@ -652,9 +652,9 @@ describe('a transaction that keeps losing', () => {
 
   it('gets through with nested commits beside it', { timeout: 20_000 }, async () => {
     let attempts = 0
-    let stopped = false
+    const work = { stopped: false }
     const rival = (async () => {
-      while (!stopped) {
+      while (!work.stopped) {
         await handle.transaction((tx) => tx.set('x', tx.get('x')! + 1), { retries: 100 })
         await new Promise((resolve) => setImmediate(resolve))
       }
@@ -672,7 +672,7 @@ describe('a transaction that keeps losing', () => {
       },
       { retries: 20 },
     )
-    stopped = true
+    work.stopped = true
     await rival
     expect(attempts).toBeGreaterThan(1)
     expect(handle.get('progress')).toBe(attempts)

@@ -256,22 +256,27 @@ describe('an aborted write', () => {
 describe('fractured reads', () => {
   it('two keys written together are read together, whatever reads them', async () => {
     const random = new Random('fractured')
-    await handle.transaction((tx) => void (tx.set('a', 0), tx.set('b', 0)))
+    const setBoth = (value: number) =>
+      handle.transaction((tx) => {
+        tx.set('a', value)
+        tx.set('b', value)
+      })
+    await setBoth(0)
     const writer = async () => {
       for (let i = 1; i <= runs(300); i++) {
-        await handle.transaction((tx) => void (tx.set('a', i), tx.set('b', i)))
+        await setBoth(i)
         if (random.chance(0.1)) await new Promise((resolve) => setImmediate(resolve))
         if (random.chance(0.02)) await db.vacuum()
       }
     }
-    let done = false
+    const work = { done: false }
     const wait = async () => {
       for (let i = random.int(4); i > 0; i--) await Promise.resolve()
       if (random.chance(0.2)) await new Promise((resolve) => setImmediate(resolve))
     }
     const readers = [true, 'safe' as const, false].map(async (readOnly) => {
       let rounds = 0
-      while (!done) {
+      while (!work.done) {
         await handle.transaction(
           async (tx) => {
             const a = tx.get('a')
@@ -288,7 +293,7 @@ describe('fractured reads', () => {
     })
     const many = (async () => {
       let rounds = 0
-      while (!done) {
+      while (!work.done) {
         const [a, b] = handle.getMany(['a', 'b'])
         expect(b).toBe(a)
         const entries = handle.entries()
@@ -301,7 +306,7 @@ describe('fractured reads', () => {
       }
       return rounds
     })()
-    await writer().finally(() => (done = true))
+    await writer().finally(() => (work.done = true))
     for (const rounds of await Promise.all([...readers, many])) expect(rounds).toBeGreaterThan(10)
   })
 })

@@ -61,4 +61,19 @@ describe('a long history', () => {
     expect(history.tally.searched).toBeGreaterThan(history.tally.commits / 100)
     await engine.database.close()
   })
+
+  it('stays serializable with room for a handful of transactions in the graph', { timeout: 120_000 }, async () => {
+    for (const graphCap of [3, 30]) {
+      const engine = DatabaseEngine.with({ graphCap })
+      const random = new Random(`graph of ${graphCap}`)
+      const history = new LongHistory(engine, [...hot, ...wide], random, ['needless abort'])
+      for (const workload of WORKLOADS) await history.run({ ...workload, commits: runs(1500) })
+      console.log(`graph of ${graphCap}: ${history.tally.summary()}`)
+      expect(history.tally.reports.join('\n\n')).toBe('')
+      expect(history.tally.faults['needless abort']).toBeGreaterThan(0)
+      expect(engine.database.stats().certifier.summarised).toBeGreaterThan(runs(1500))
+      expect((await engine.database.check()).problems).toEqual([])
+      await engine.database.close()
+    }
+  })
 })

@@ -1,7 +1,6 @@
 /** The real database as an engine for the drivers of histories. */
 import {
   Database,
-  type DatabaseOptions,
   type Handle,
   type Key,
   type MergeOperator,
@@ -11,7 +10,9 @@ import {
   type Table,
   type Transaction,
 } from '../../src/index.ts'
+import { type Injected, openWith } from '../../src/database.ts'
 import {
+  isConflict,
   type KeyRange,
   type Level,
   type LongEngine,
@@ -41,15 +42,22 @@ export class DatabaseEngine implements LongEngine {
     this.database = database
   }
 
-  static async open(options: DatabaseOptions<Key, unknown> = {}): Promise<DatabaseEngine> {
-    return new DatabaseEngine(await Database.open(options))
+  static async open(): Promise<DatabaseEngine> {
+    return new DatabaseEngine(await Database.open())
+  }
+
+  /** With a small graph, or a clock that starts high. */
+  static with(injected: Injected): DatabaseEngine {
+    return new DatabaseEngine(openWith<Key, unknown>(undefined, injected))
   }
 
   get sequence(): number {
     return this.database.sequence
   }
 
-  begin({ isolation, readOnly }: Level): Session {
+  begin({ isolation, readOnly, iterator }: Level): Session {
+    if (iterator === true)
+      return new IteratorSession(this.sequence, this.database.handle(sums), this.database.handle(logs))
     const transaction = this.database.handle(sums).begin({
       ...(isolation === undefined ? {} : { isolation }),
       ...(readOnly === undefined ? {} : { readOnly }),
@@ -129,6 +137,26 @@ class ReaderSession<R extends Reader<string, Value> = Reader<string, Value>> imp
     throw new Error('this session only reads')
   }
 
+  update(_key: string, _value: Value): Value | undefined {
+    throw new Error('this session only reads')
+  }
+
+  swap(_key: string, _value: Value): Value | undefined {
+    throw new Error('this session only reads')
+  }
+
+  take(_key: string): Value | undefined {
+    throw new Error('this session only reads')
+  }
+
+  getOrInsert(_key: string, _value: Value): Value {
+    throw new Error('this session only reads')
+  }
+
+  clear(_over: TableName): void {
+    throw new Error('this session only reads')
+  }
+
   savepoint(): unknown {
     return undefined
   }
@@ -162,6 +190,26 @@ class TransactionSession extends ReaderSession<Transaction<string, Value>> {
 
   override merge(key: string, operand: Value): void {
     this.of(key).merge(key, operand)
+  }
+
+  override update(key: string, value: Value): Value | undefined {
+    return this.of(key).update(key, () => value)
+  }
+
+  override swap(key: string, value: Value): Value | undefined {
+    return this.of(key).swap(key, value)
+  }
+
+  override take(key: string): Value | undefined {
+    return this.of(key).take(key)
+  }
+
+  override getOrInsert(key: string, value: Value): Value {
+    return this.of(key).getOrInsert(key, value)
+  }
+
+  override clear(over: TableName): void {
+    this.over(over).clear()
   }
 
   override savepoint(): Savepoint {
@@ -205,5 +253,35 @@ class AutocommitSession extends ReaderSession<Handle<string, Value>> {
 
   override async commit(): Promise<void> {
     await this.#written
+  }
+}
+
+/** One iterator of the handle: a reader of its own, from its creation until it is drained or left. */
+class IteratorSession extends ReaderSession<Handle<string, Value>> {
+  #iterator: Iterator<unknown> | undefined
+
+  constructor(sequence: number, ofSums: Handle<string, Value>, ofLogs: Handle<string, Value>) {
+    super(sequence, ofSums, ofLogs, () => this.#iterator?.return?.())
+  }
+
+  override entries(over: TableName, range: KeyRange): Iterator<[string, Value]> {
+    const iterator = super.entries(over, range)
+    this.#iterator = iterator
+    return iterator
+  }
+
+  /** Leaving a scan is its end, too: there is no way to take back what it has read. */
+  override rollback(): void {
+    try {
+      super.rollback()
+    } catch (error) {
+      if (!isConflict(error)) throw error
+    }
+  }
+
+  override keys(over: TableName, range: KeyRange): Iterator<string> {
+    const iterator = super.keys(over, range)
+    this.#iterator = iterator
+    return iterator
   }
 }

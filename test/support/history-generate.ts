@@ -1,11 +1,13 @@
 /** Where histories come from: alphabets of operations, every interleaving of given programs, random programs. */
-import { type Level, type Op, tableOf, type TableName } from './history-model.ts'
+import { type Level, type Op, type PointOp, tableOf, type TableName } from './history-model.ts'
 import { type Program, stepsOf } from './history.ts'
 import type { Random } from './random.ts'
 
-/** Every point operation on every key. */
-export function pointOps(keys: readonly string[]): Op[] {
-  return keys.flatMap((key) => (['get', 'has', 'set', 'delete', 'merge'] as const).map((op) => ({ op, key })))
+const POINT_OPS: readonly PointOp[] = ['get', 'has', 'set', 'delete', 'merge']
+
+/** Every one of these point operations on every key. */
+export function pointOps(keys: readonly string[], ops: readonly PointOp[] = POINT_OPS): Op[] {
+  return keys.flatMap((key) => ops.map((op) => ({ op, key })))
 }
 
 /** Scans of the whole table at both levels: complete, abandoned after one entry, backwards, and counted. */
@@ -50,30 +52,53 @@ export interface Mix {
   readonly length: readonly [shortest: number, longest: number]
   /** Levels to choose from; repeat one to weigh it. */
   readonly levels: readonly Level[]
+  /** What reads and what writes to choose from, weighed likewise. */
+  readonly reads?: readonly OpKind[]
+  readonly writes?: readonly OpKind[]
 }
+
+type OpKind = PointOp | 'scan' | 'clear' | 'pause'
+
+const READS: readonly OpKind[] = ['get', 'get', 'get', 'has', 'pause', 'scan', 'scan', 'scan']
+const WRITES: readonly OpKind[] = ['set', 'set', 'set', 'merge', 'merge', 'merge', 'delete', 'delete']
+/** Calls that read and write at once. */
+export const COMPOSITES: readonly OpKind[] = ['update', 'swap', 'take', 'getOrInsert', 'clear', 'delete']
 
 export const SERIALIZABLE: Level = {}
 export const SNAPSHOT: Level = { isolation: 'snapshot' }
 export const TRACKED: Level = { readOnly: true }
 export const SAFE: Level = { readOnly: 'safe' }
+export const ITERATOR: Level = { iterator: true }
 
-/** A random program, savepoints included. */
+/** A random program, savepoints and slow scans included. */
 export function randomProgram(mix: Mix, random: Random): Program {
   const level = random.pick(mix.levels)
-  const length = random.between(...mix.length)
-  const ops = Array.from({ length }, () => randomOp(mix.keys, random, level.readOnly !== undefined))
+  if (level.iterator === true) return { ...level, ops: randomIteration(mix.keys, random) }
+  const { reads = READS, writes = WRITES } = mix
+  const kinds = level.readOnly === undefined ? [...reads, ...writes] : reads
+  const ops = Array.from({ length: random.between(...mix.length) }, () =>
+    randomOp(random.pick(kinds), mix.keys, random),
+  )
   if (level.readOnly === undefined && random.chance(0.1)) addSavepoint(ops, random)
   if (random.chance(0.15)) addCursor(ops, mix.keys, random)
   return { ...level, ops, ...(random.chance(0.03) ? { end: 'rollback' as const } : {}) }
 }
 
+function randomIteration(keys: readonly string[], random: Random): Op[] {
+  const pulls = Array.from({ length: random.between(1, 3) }, () => ({ op: 'next' }) as const)
+  return [randomOpening(keys, random), ...pulls]
+}
+
+function randomOpening(keys: readonly string[], random: Random): Op {
+  const scan = randomScan(random.pick(keys), random.pick(keys), random)
+  return { op: 'open', over: scan.over, range: scan.range, level: scan.op === 'scan' ? scan.level : 'existence' }
+}
+
 /** A scan that is pulled from between the other steps. */
 function addCursor(ops: Op[], keys: readonly string[], random: Random): void {
-  const scan = randomScan(random.pick(keys), random.pick(keys), random)
   const at = random.int(ops.length)
   for (let i = random.between(1, 3); i > 0; i--) ops.splice(random.between(at, ops.length), 0, { op: 'next' })
-  const level = scan.op === 'scan' ? scan.level : 'existence'
-  ops.splice(at, 0, { op: 'open', over: scan.over, range: scan.range, level })
+  ops.splice(at, 0, randomOpening(keys, random))
 }
 
 function addSavepoint(ops: Op[], random: Random): void {
@@ -82,16 +107,11 @@ function addSavepoint(ops: Op[], random: Random): void {
   ops.splice(from, 0, { op: 'savepoint' })
 }
 
-function randomOp(keys: readonly string[], random: Random, readOnly: boolean): Op {
+function randomOp(kind: OpKind, keys: readonly string[], random: Random): Op {
   const key = random.pick(keys)
-  const kind = random.int(readOnly ? 8 : 16)
-  if (kind < 3) return { op: 'get', key }
-  if (kind < 4) return { op: 'has', key }
-  if (kind < 5) return { op: 'pause' }
-  if (kind < 8) return randomScan(key, random.pick(keys), random)
-  if (kind < 11) return { op: 'set', key }
-  if (kind < 14) return { op: 'merge', key }
-  return { op: 'delete', key }
+  if (kind === 'scan') return randomScan(key, random.pick(keys), random)
+  if (kind === 'clear') return { op: kind, over: tableOf(key) }
+  return kind === 'pause' ? { op: kind } : { op: kind, key }
 }
 
 function randomScan(one: string, other: string, random: Random): Extract<Op, { op: 'scan' | 'count' }> {

@@ -2,11 +2,12 @@
  * Long random histories in one database: many transactions in flight, each step drawn at random, every read compared with
  * the model and every outcome with the graph that grows (oracle-graph.ts).
  */
-import { isConflict, Tally } from './history.ts'
+import { type Fault, Tally } from './history.ts'
 import {
   Attempt,
   commutes,
   describeOp,
+  isConflict,
   type Level,
   type LongEngine,
   Model,
@@ -47,7 +48,7 @@ interface Running {
 }
 
 const LEVELS: readonly Level[] = [
-  ...Array<Level>(14).fill({}),
+  ...Array.from({ length: 14 }, () => ({})),
   { isolation: 'snapshot' },
   { readOnly: true },
   { readOnly: true },
@@ -65,9 +66,12 @@ export class LongHistory {
   readonly #model = new Model()
   readonly #random: Random
   readonly #steps: string[] = []
+  readonly #tolerated: readonly Fault[]
   #begun = 0
 
-  constructor(engine: LongEngine, keys: Iterable<string>, random: Random) {
+  /** `tolerated` faults are counted and otherwise ignored. */
+  constructor(engine: LongEngine, keys: Iterable<string>, random: Random, tolerated: readonly Fault[] = []) {
+    this.#tolerated = tolerated
     this.#engine = engine
     this.#universe = new Universe(keys)
     this.#random = random
@@ -192,7 +196,11 @@ export class LongHistory {
     this.#steps.push(`${running.name} ${text}`)
   }
 
-  #report(fault: Parameters<Tally['report']>[0], running: Running, text: string, path: readonly string[] = []): void {
+  #report(fault: Fault, running: Running, text: string, path: readonly string[] = []): void {
+    if (this.#tolerated.includes(fault)) {
+      this.tally.faults[fault]++
+      return
+    }
     const names = new Set([running.name, ...path])
     const steps = this.#steps.filter((step) => names.has(step.slice(0, step.indexOf(' '))))
     this.tally.report(fault, `${running.name}: ${text}\n${steps.slice(-400).join('\n')}`)

@@ -24,7 +24,7 @@ export interface KeyRange {
  * each `next` pulls one entry from.
  */
 export type Op =
-  | { readonly op: 'get' | 'has' | 'set' | 'delete' | 'merge'; readonly key: string }
+  | { readonly op: PointOp; readonly key: string }
   | {
       readonly op: 'scan'
       readonly over: TableName
@@ -33,8 +33,11 @@ export type Op =
       readonly level: ReadLevel
     }
   | { readonly op: 'count'; readonly over: TableName; readonly range: KeyRange }
+  | { readonly op: 'clear'; readonly over: TableName }
   | { readonly op: 'open'; readonly over: TableName; readonly range: KeyRange; readonly level: ReadLevel }
   | { readonly op: 'next' | 'savepoint' | 'rollbackTo' | 'pause' }
+
+export type PointOp = 'get' | 'has' | 'set' | 'delete' | 'merge' | 'update' | 'swap' | 'take' | 'getOrInsert'
 
 export type TableName = 'sums' | 'logs'
 
@@ -46,6 +49,11 @@ export interface Session {
   set(key: string, value: Value): void
   delete(key: string): boolean
   merge(key: string, operand: Value): void
+  update(key: string, value: Value): Value | undefined
+  swap(key: string, value: Value): Value | undefined
+  take(key: string): Value | undefined
+  getOrInsert(key: string, value: Value): Value
+  clear(over: TableName): void
   entries(over: TableName, range: KeyRange): Iterator<[string, Value]>
   keys(over: TableName, range: KeyRange): Iterator<string>
   count(over: TableName, range: KeyRange): number
@@ -59,6 +67,8 @@ export interface Session {
 export interface Level {
   readonly isolation?: 'serializable' | 'snapshot'
   readonly readOnly?: boolean | 'safe'
+  /** No transaction but an iterator of the handle: one `open`, then `next`. It ends when it has run dry. */
+  readonly iterator?: boolean
 }
 
 /** What the driver asks of a database. */
@@ -217,6 +227,32 @@ export class Recorder {
     else this.set(key, combine(own.kind === 'set' ? own.value : identityOf(key), operand))
   }
 
+  update(key: string, value: Value): Value {
+    this.get(key)
+    this.set(key, value)
+    return value
+  }
+
+  swap(key: string, value: Value): Value | undefined {
+    const before = this.get(key)
+    this.set(key, value)
+    return before
+  }
+
+  take(key: string): Value | undefined {
+    const before = this.get(key)
+    if (before !== undefined) this.pending.set(key, { kind: 'delete' })
+    return before
+  }
+
+  getOrInsert(key: string, value: Value): Value {
+    return this.get(key) ?? this.update(key, value)
+  }
+
+  clear(over: TableName): void {
+    for (const [key] of this.scan(over, {}, Infinity, 'existence')) this.pending.set(key, { kind: 'delete' })
+  }
+
   open(over: TableName, range: KeyRange, level: ReadLevel): ModelCursor {
     return new ModelCursor(this, this.#universe, over, range, level)
   }
@@ -323,6 +359,18 @@ export class Attempt {
         session.merge(op.key, value)
         recorder.merge(op.key, value)
         return undefined
+      case 'update':
+        return { got: session.update(op.key, value), expected: recorder.update(op.key, value) }
+      case 'swap':
+        return { got: session.swap(op.key, value), expected: recorder.swap(op.key, value) }
+      case 'take':
+        return { got: session.take(op.key), expected: recorder.take(op.key) }
+      case 'getOrInsert':
+        return { got: session.getOrInsert(op.key, value), expected: recorder.getOrInsert(op.key, value) }
+      case 'clear':
+        session.clear(op.over)
+        recorder.clear(op.over)
+        return undefined
       case 'scan':
         return this.#scan(op)
       case 'count': {
@@ -360,8 +408,8 @@ export class Attempt {
   #next(): { readonly got: unknown; readonly expected: unknown } | undefined {
     if (this.#cursor === undefined) return undefined
     const { engine, model, level } = this.#cursor
-    const step = engine.next()
     const entry = model.next()
+    const step = engine.next()
     return { got: step.done === true ? undefined : step.value, expected: level === 'value' ? entry : entry?.[0] }
   }
 
@@ -403,6 +451,8 @@ export function describeOp(op: Op): string {
       const name = op.level === 'value' ? 'entries' : 'keys'
       return `${name}(${describeRange(op.over, op.range)})${op.take === Infinity ? '' : ` take ${op.take}`}`
     }
+    case 'clear':
+      return `clear ${op.over}`
     case 'count':
       return `count(${describeRange(op.over, op.range)})`
     case 'open':
@@ -415,4 +465,10 @@ export function describeOp(op: Op): string {
     default:
       return `${op.op}(${op.key})`
   }
+}
+
+/** Whether an error says that the transaction lost against others. */
+export function isConflict(error: unknown): boolean {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'SERIALIZATION_FAILURE' || code === 'WRITE_CONFLICT'
 }

@@ -113,6 +113,31 @@ class ToySession implements Session {
     })
   }
 
+  update(key: string, value: Value): Value {
+    this.set(key, value)
+    return value
+  }
+
+  swap(key: string, value: Value): Value | undefined {
+    const before = this.get(key)
+    this.set(key, value)
+    return before
+  }
+
+  take(key: string): Value | undefined {
+    const before = this.get(key)
+    this.delete(key)
+    return before
+  }
+
+  getOrInsert(key: string, value: Value): Value {
+    return this.get(key) ?? this.update(key, value)
+  }
+
+  clear(over: TableName): void {
+    for (const [key] of [...this.entries(over, {})]) this.delete(key)
+  }
+
   *entries(over: TableName, range: KeyRange): Generator<[string, Value]> {
     let rest = range
     for (let left = range.limit ?? Infinity; left > 0; left--) {

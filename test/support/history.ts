@@ -11,6 +11,7 @@ import {
   describeOp,
   type Engine,
   identityOf,
+  isConflict,
   type Level,
   Model,
   type Op,
@@ -197,8 +198,12 @@ class History {
   async #step(transaction: Running): Promise<void> {
     const op = transaction.program.ops[transaction.next++]
     try {
-      if (op !== undefined) this.#perform(transaction, op)
-      else if (transaction.program.end === 'rollback') this.#rollback(transaction)
+      if (op !== undefined) {
+        const got = this.#perform(transaction, op)
+        // An iterator of the handle that has run dry has come to its end.
+        if (transaction.program.iterator === true && op.op === 'next' && got === undefined)
+          await this.#commit(transaction)
+      } else if (transaction.program.end === 'rollback') this.#rollback(transaction)
       else await this.#commit(transaction)
     } catch (error) {
       if (isConflict(error)) return this.#refused(transaction)
@@ -207,15 +212,17 @@ class History {
     }
   }
 
-  #perform(transaction: Running, op: Op): void {
+  /** What was read, if anything. */
+  #perform(transaction: Running, op: Op): unknown {
     const key = 'key' in op ? op.key : ''
     const read = transaction.attempt.perform(op, valueOf(key, transaction.index, transaction.next))
-    if (read === undefined) return
+    if (read === undefined) return undefined
     const { got, expected } = read
     transaction.observed.push(got)
-    if (same(got, expected)) return
+    if (same(got, expected)) return got
     const name = `T${transaction.index + 1} at ${transaction.attempt.recorder.snapshot}`
     this.#fault('wrong read', `${name}: ${describeOp(op)} gave ${show(got)}, expected ${show(expected)}`)
+    return got
   }
 
   #rollback(transaction: Running): void {
@@ -279,12 +286,6 @@ class History {
     this.#faulty = true
     this.#tally.report(fault, `${text}\n${describeHistory(this.#programs, this.#schedule)}`)
   }
-}
-
-/** Whether an error says that the transaction lost against others. */
-export function isConflict(error: unknown): boolean {
-  const code = error instanceof Error && 'code' in error ? error.code : undefined
-  return code === 'SERIALIZATION_FAILURE' || code === 'WRITE_CONFLICT'
 }
 
 /** The steps in the order they are taken, one a line. */
