@@ -60,7 +60,7 @@ function withGroup(original: Method, change: (group: MergeGroup, snapshot: numbe
     if (group !== null) change(group, snapshot)
     ;(original as (...args: unknown[]) => unknown).call(this, store, id, snapshot)
     if (group !== null) Object.assign(group, saved)
-  } as Method
+  }
 }
 
 const MUTANTS: readonly Mutant[] = [
@@ -80,7 +80,7 @@ const MUTANTS: readonly Mutant[] = [
     broken: () =>
       function (this: Engine) {
         this.garbage.addDropped(this.graph.sweep(Infinity))
-      } as Method,
+      },
     fault: 'anomaly',
   },
   {
@@ -94,7 +94,7 @@ const MUTANTS: readonly Mutant[] = [
         const all = this.graph.nodes
         this.garbage.addDropped(this.graph.sweep(Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot)))
         all.forEach((node, at) => (node.outgoing = edges[at]!.filter((edge) => !edge.to.dropped)))
-      } as Method,
+      },
     fault: 'anomaly',
   },
   { name: 'reads of values are not recorded', of: TableView, method: 'noteRead', broken: nothing, fault: 'anomaly' },
@@ -122,6 +122,52 @@ const MUTANTS: readonly Mutant[] = [
     method: 'valueSuccessors',
     broken: nothing,
     fault: 'anomaly',
+  },
+  {
+    name: 'a reader precedes the next operand only',
+    of: Certifier,
+    method: 'valueSuccessors',
+    broken: (original) =>
+      withGroup(original, (group, snapshot) => {
+        group.operands = group.operands.filter((operand) => operand.commit > snapshot).slice(0, 1)
+      }),
+    fault: 'anomaly',
+  },
+  {
+    name: 'a reader does not precede what ends the group it read',
+    of: Certifier,
+    method: 'valueSuccessors',
+    broken: (original) =>
+      withGroup(original, (group) => {
+        group.successor = null
+      }),
+    fault: 'anomaly',
+  },
+  {
+    name: 'marks on a counter are not left once it has been merged again',
+    of: Certifier,
+    method: 'markRead',
+    broken: (original) =>
+      function (this: unknown, view: TableView, id: number, snapshot: number, node: unknown) {
+        if (view.store.sequenceOf(id) > snapshot) return
+        ;(original as (...args: unknown[]) => unknown).call(this, view, id, snapshot, node)
+      },
+    fault: 'anomaly',
+  },
+  {
+    name: 'leaves do not know their newest commit',
+    of: TableStore,
+    method: 'stampLeaf',
+    broken: nothing,
+    fault: ['wrong read', 'anomaly'],
+  },
+  { name: 'iterators take no snapshot', of: LazyReaders, method: 'promoteAll', broken: nothing, fault: 'wrong read' },
+  {
+    name: 'no old version is kept',
+    of: SnapshotSet,
+    method: 'newest',
+    broken: always(-1),
+    fault: ['wrong read', 'unexpected error'],
   },
   {
     name: 'deleted keys have no successor',
@@ -190,7 +236,7 @@ const MUTANTS: readonly Mutant[] = [
       function (this: { get(key: unknown): unknown }, key: unknown) {
         this.get(key)
         return (original as (key: unknown) => unknown).call(this, key)
-      } as Method,
+      },
     fault: 'needless abort',
   },
   {
@@ -201,7 +247,7 @@ const MUTANTS: readonly Mutant[] = [
       function (this: { get(key: unknown): unknown }, key: unknown, operand: unknown) {
         this.get(key)
         return (original as (key: unknown, operand: unknown) => unknown).call(this, key, operand)
-      } as Method,
+      },
     fault: 'needless abort',
   },
   { name: 'every snapshot is safe', of: Engine, method: 'isSafe', broken: always(true), fault: 'anomaly' },
@@ -259,7 +305,7 @@ function breakIt({ of: { prototype }, method, broken }: Mutant): () => void {
   if (typeof value === 'function') {
     Object.defineProperty(prototype, method, { ...descriptor, value: broken(value as Method) })
   } else {
-    Object.defineProperty(prototype, method, { ...descriptor, get: always(true)() as () => unknown })
+    Object.defineProperty(prototype, method, { ...descriptor, get: always(true)() })
   }
   return () => Object.defineProperty(prototype, method, descriptor)
 }
