@@ -4,7 +4,7 @@ import { conflictReport } from './conflict-error.ts'
 import { VarveError } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
 import { Handle } from './handle.ts'
-import { type Conflict, Engine, type EngineListener, type Txn } from './mvcc/index.ts'
+import { type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions, type TableOptions } from './options.ts'
 import { Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
@@ -237,7 +237,7 @@ export class Database<K, V> {
       name,
       resident,
       merge: options.merge,
-      sizeOf: options.sizeOf,
+      sizeOf: options.sizeOf as TableSpec['sizeOf'],
       maplet: {
         ...this.options.maplet,
         capacity: Math.max(this.options.maplet.capacity, options.capacity?.entries ?? 0),

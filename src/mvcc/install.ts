@@ -107,8 +107,8 @@ function turnRegisters(
     }
     meta.readers = null
     meta.readStamp = 0
+    meta.idleDeleters = null
   }
-  meta.idleDeleters = null
   if (oldValue === ABSENT) {
     if (value !== ABSENT) {
       meta.existence = node === null ? null : new Existence(sequence, node)

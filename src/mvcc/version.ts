@@ -96,7 +96,7 @@ export class Meta {
   group: MergeGroup | null = null
   /**
    * Committed transactions that deleted the key while it was absent. They follow the deletion that they lie on and precede the
-   * next write, which they would otherwise have taken away; readers of the absence see no difference and have no edge to them.
+   * next write (every merge, if that is a group), which they would otherwise have taken away; readers of the absence see no difference and have no edge to them.
    */
   idleDeleters: Node[] | null = null
   /** Newest value reader whose node was summarised away (certifier at its cap); 0 = none. */
