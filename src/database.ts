@@ -37,13 +37,30 @@ export interface Injected {
 const GRAPH_CAP = 10_000
 
 /**
+ * A database, whatever the keys and values of its default table: what a function should take that works on tables of its own.
+ */
+export interface AnyDatabase {
+  handle<K, V>(table: Table<K, V>): Handle<K, V>
+  tables(): string[]
+  vacuum(): Promise<{ versions: number; keys: number }>
+  flush(): Promise<void>
+  check(): Promise<CheckReport>
+  stats(): Stats
+  memoryUsage(): number
+  readonly sequence: number
+  readonly options: ResolvedOptions
+  on<E extends keyof DatabaseEvents>(event: E, listener: (payload: DatabaseEvents[E]) => void): () => void
+  close(): Promise<void>
+}
+
+/**
  * An embedded, transactional, multi-version key-value database. K and V are keys and values of its default table; further
  * tables are defined with {@link table}.
  *
  * Every commit is a layer, and every reader stands on one. Serializability follows SSN (Wang et al. 2017) with an exact cycle
  * search behind it (PSSI, Revilak et al. 2011); read-only safe snapshots are those of Ports and Grittner (VLDB 2012).
  */
-export class Database<K, V> {
+export class Database<K, V> implements AnyDatabase {
   /** The options it runs with, resolved and frozen. */
   readonly options: ResolvedOptions
   readonly #engine: Engine

@@ -1,7 +1,7 @@
 /** `varve`: an embedded, transactional, multi-version key-value database. */
 export type { AsyncEntry } from './async-entry.ts'
 export { codecs, type ValueCodec } from './codecs/index.ts'
-export { type CheckReport, Database } from './database.ts'
+export { type AnyDatabase, type CheckReport, Database } from './database.ts'
 export type { Entry } from './entry.ts'
 export {
   type ConflictEdge,

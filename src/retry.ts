@@ -133,6 +133,7 @@ async function retry<T>(
       if (losses > options.retries) throw exhausted(conflict, options.retries)
       options.onRetry?.(conflictError(conflict), runs)
       state.retries++
+      if (favour !== null && favour.expiresAt <= engine.options.now()) favour = endFavour(engine, favour)
       if (favour === null && losses >= FAVOUR_AFTER && options.readOnly === false) {
         favour = engine.grantFavour(LEASE_MS)
         favouredRuns++
@@ -147,12 +148,15 @@ async function retry<T>(
       conflict = outcome.refusal
     }
   } finally {
-    if (favour !== null) {
-      engine.favours.end(favour)
-      // Tracking the context of promises costs everybody; it is switched off with the last favour.
-      if (--favouredRuns === 0) favoured.disable()
-    }
+    if (favour !== null) endFavour(engine, favour)
   }
+}
+
+function endFavour(engine: Engine, favour: Favour): null {
+  engine.favours.end(favour)
+  // Tracking the context of promises costs everybody; it is switched off with the last favour.
+  if (--favouredRuns === 0) favoured.disable()
+  return null
 }
 
 /** Runs a favoured attempt so that what it begins itself is known to be nested. */

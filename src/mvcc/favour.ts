@@ -12,6 +12,9 @@
 import type { TableView, Txn } from './transaction.ts'
 import { NONE } from './write-set.ts'
 
+/** How many who waited for a favour to end go on at once. */
+const WOKEN_TOGETHER = 8
+
 export class Favour {
   /** Position in the order of grants; lower is more senior. */
   readonly rank: number
@@ -42,7 +45,9 @@ export class Favour {
   private wake(): void {
     if (this.timer !== null) clearTimeout(this.timer)
     this.timer = null
-    for (const resolve of this.waiters.splice(0)) resolve()
+    // A few at a time: they are likely to want the same keys, and each could only refuse the next.
+    for (const resolve of this.waiters.splice(0, WOKEN_TOGETHER)) resolve()
+    if (this.waiters.length > 0) setImmediate(() => this.wake())
   }
 
   release(): void {
