@@ -307,8 +307,7 @@ export class TableStore {
     const { merge, resident } = this.spec
     if (merge === undefined) throw this.withoutOperator()
     try {
-      // The identity goes through the codec like any value, so that an operator cannot change it for everybody.
-      let value = resident.release(current === ABSENT ? resident.admit(identityOf(merge)) : current)
+      let value = current === ABSENT ? privateIdentity(merge) : resident.release(current)
       for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
       return resident.admit(value)
     } catch (error) {
@@ -417,4 +416,10 @@ export class TableStore {
     for (const chunk of this.chunks) columns += chunk.capacity * 40
     return columns + this.maplet.bytes + this.index.size * 26 + this.versions * 120
   }
+}
+
+/** An identity that is an object is handed out as a frozen copy, so that no operator can change it for everybody. */
+function privateIdentity(merge: MergeOperator<unknown, unknown>): unknown {
+  const identity = identityOf(merge)
+  return typeof identity === 'object' && identity !== null ? operandForm.release(operandForm.admit(identity)) : identity
 }
