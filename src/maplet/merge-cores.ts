@@ -1,0 +1,103 @@
+/**
+ * Two cores of the same hash made into one that holds the entries of both: a merge of sorted sequences, segment by
+ * segment, without hashing a key. Where one core is split further than the other, the other's segment is split too.
+ *
+ * Cost: time and memory of the result; the two cores stay as they are.
+ */
+import { MapletCore } from './core.ts'
+import type { Layout } from './format.ts'
+import { halve, IMPLAUSIBLE_LOAD, LEAST_GROWTH, mergeSegments, rebuild, type ValueMerge } from './reshape.ts'
+import type { Segment } from './segment.ts'
+import { Spill } from './spill.ts'
+
+/** The merged core, or null if entries crowd: then both must go on side by side. */
+export function mergeCores(a: MapletCore, b: MapletCore, values: ValueMerge): MapletCore | null {
+  const result = new MapletCore(null, { seed: a.seed, hash: a.keyed ? 'keyed' : 'seeded' }, a.layout)
+  const leaves: Segment[] = []
+  if (!new Merging(a, b, values, leaves).merge(0, 0, segmentAt(a, 0, 0), segmentAt(b, 0, 0))) return null
+  let deepest = 1
+  for (const { depth } of leaves) deepest = Math.max(deepest, depth)
+  const segments: Segment[] = []
+  // Leaves come in order of prefix, each in as many places as it has hashes.
+  for (const segment of leaves) for (let i = 0; i < 1 << (deepest - segment.depth); i++) segments.push(segment)
+  result.install(segments, mergeSpills(a.spill, b.spill, values))
+  // Copies of void entries are in the segments but not in the count.
+  if (a.layout.copiesVoid) result.size = a.size + b.size
+  return result
+}
+
+/** The segment of exactly those bits, or null if it is split further. */
+function segmentAt(core: MapletCore, depth: number, prefix: number): Segment | null {
+  const directoryDepth = 32 - core.shift
+  if (depth > directoryDepth) return null
+  const segment = core.segments[prefix << (directoryDepth - depth)] as Segment
+  return segment.depth === depth ? segment : null
+}
+
+class Merging {
+  readonly a: MapletCore
+  readonly b: MapletCore
+  readonly layout: Layout
+  readonly values: ValueMerge
+  readonly leaves: Segment[]
+
+  constructor(a: MapletCore, b: MapletCore, values: ValueMerge, leaves: Segment[]) {
+    this.a = a
+    this.b = b
+    this.layout = a.layout
+    this.values = values
+    this.leaves = leaves
+  }
+
+  /** Merges what lies under a prefix; `sa` and `sb` are the segments there, or null where the core is split further. */
+  merge(depth: number, prefix: number, sa: Segment | null, sb: Segment | null): boolean {
+    if (sa !== null && sb !== null) {
+      const merged = this.fit(sa, sb)
+      if (merged !== null) {
+        this.leaves.push(merged)
+        return true
+      }
+      if (!this.isFull(sa, sb)) return false
+    }
+    const halvesA = sa === null ? this.children(this.a, depth, prefix) : halve(sa, this.layout, this.a)
+    const halvesB = sb === null ? this.children(this.b, depth, prefix) : halve(sb, this.layout, this.b)
+    if (halvesA === null || halvesB === null) return false
+    return (
+      this.merge(depth + 1, prefix * 2, halvesA[0], halvesB[0]) &&
+      this.merge(depth + 1, prefix * 2 + 1, halvesA[1], halvesB[1])
+    )
+  }
+
+  private children(core: MapletCore, depth: number, prefix: number): [Segment | null, Segment | null] {
+    return [segmentAt(core, depth + 1, prefix * 2), segmentAt(core, depth + 1, prefix * 2 + 1)]
+  }
+
+  /** Both in one segment, if that is possible at a plausible load. */
+  private fit(sa: Segment, sb: Segment): Segment | null {
+    const entries = sa.entries + sb.entries
+    for (let slots = this.layout.slotsFor(entries); slots <= this.layout.maxSlots;) {
+      const merged = mergeSegments(sa, sb, slots, this.layout, this.values)
+      if (merged !== null) {
+        // Merged values leave fewer entries than there was room for.
+        const slack = merged.entries < merged.floor || merged.entries * 1.25 < entries
+        return (slack ? rebuild(merged, this.layout.slotsFor(merged.entries), this.layout) : null) ?? merged
+      }
+      slots = Math.ceil(slots * LEAST_GROWTH)
+      if (entries < slots * IMPLAUSIBLE_LOAD) return null
+    }
+    return null
+  }
+
+  /** Whether two segments failed to fit because they are too many, and not because they crowd. */
+  private isFull(sa: Segment, sb: Segment): boolean {
+    return this.layout.slotsFor(sa.entries + sb.entries) > this.layout.maxSlots * IMPLAUSIBLE_LOAD
+  }
+}
+
+function mergeSpills(a: Spill | null, b: Spill | null, values: ValueMerge): Spill | null {
+  if (a === null && b === null) return null
+  const result = new Spill()
+  for (const [hash, list] of a?.lists ?? []) for (const value of list) result.addAt(hash, values.first(value))
+  for (const [hash, list] of b?.lists ?? []) for (const value of list) result.addAt(hash, values.second(value))
+  return result
+}
