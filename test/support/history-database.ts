@@ -238,13 +238,34 @@ class AutocommitSession extends ReaderSession<Handle<string, Value>> {
   }
 
   override delete(key: string): boolean {
-    const found = this.has(key)
-    this.#written = this.of(key)
-      .delete(key)
-      .then((answer) => {
-        if (answer !== found) throw new Error(`delete(${key}) answers ${answer}, has() said ${found}`)
-      })
-    return found
+    return this.#expect(this.has(key), this.of(key).delete(key))
+  }
+
+  override update(key: string, value: Value): Value {
+    return this.#expect(
+      value,
+      this.of(key).update(key, () => value),
+    )
+  }
+
+  override swap(key: string, value: Value): Value | undefined {
+    return this.#expect(this.get(key), this.of(key).swap(key, value))
+  }
+
+  override take(key: string): Value | undefined {
+    return this.#expect(this.get(key), this.of(key).take(key))
+  }
+
+  override getOrInsert(key: string, value: Value): Value {
+    return this.#expect(this.get(key) ?? value, this.of(key).getOrInsert(key, value))
+  }
+
+  /** The answer, which the call must confirm once its promise is settled. */
+  #expect<T>(answer: T, call: Promise<unknown>): T {
+    this.#written = call.then((confirmed) => {
+      if (!Object.is(confirmed, answer)) throw new Error(`a call outside transactions gave ${String(confirmed)}`)
+    })
+    return answer
   }
 
   override merge(key: string, operand: Value): void {

@@ -37,7 +37,7 @@ export interface Workload {
   readonly span: number
 }
 
-type Kind = 'transaction' | 'snapshot' | 'safe snapshot' | 'autocommit'
+type Kind = 'transaction' | 'snapshot' | 'safe snapshot' | 'iterator' | 'autocommit'
 
 interface Running {
   readonly name: string
@@ -55,6 +55,11 @@ const LEVELS: readonly Level[] = [
   { readOnly: 'safe' },
   { readOnly: 'safe' },
 ]
+
+const OTHER_KINDS = ['snapshot', 'safe snapshot', 'iterator', 'iterator'] as const
+
+/** In place of what was read. */
+const REFUSED = Symbol('refused')
 
 const REMEMBERED_STEPS = 5000
 
@@ -93,31 +98,32 @@ export class LongHistory {
   }
 
   #begin(stretch: Stretch, long: boolean): Running {
-    const snapshot = this.#random.chance(0.03)
-    const safe = this.#random.chance(0.5)
-    const kind = snapshot ? (safe ? 'safe snapshot' : 'snapshot') : 'transaction'
-    const level = snapshot ? { readOnly: true } : this.#random.pick(LEVELS)
-    const session = snapshot ? this.#engine.snapshot(safe) : this.#engine.begin(level)
+    const kind = this.#random.chance(0.92) ? 'transaction' : this.#random.pick(OTHER_KINDS)
+    const level =
+      kind === 'transaction' ? this.#random.pick(LEVELS) : kind === 'iterator' ? { iterator: true } : { readOnly: true }
+    const safe = kind === 'safe snapshot' || level.readOnly === 'safe'
+    const isSnapshot = kind === 'snapshot' || kind === 'safe snapshot'
+    const session = isSnapshot ? this.#engine.snapshot(safe) : this.#engine.begin(level)
     const attempt = new Attempt(session, this.#model, this.#universe)
     const left = long ? this.#random.between(200, 1000) : this.#random.between(...stretch.workload.length)
     const running: Running = { name: `T${++this.#begun}`, kind, level, attempt, left }
     const { sequence } = this.#engine
     this.#note(running, `begins ${kind} ${JSON.stringify(level)} at ${session.sequence}, the newest is ${sequence}`)
-    const stale =
-      kind === 'safe snapshot' || level.readOnly === 'safe'
-        ? session.sequence > sequence
-        : session.sequence !== sequence
-    if (stale) this.#report('wrong read', running, `reads at ${session.sequence}, the newest commit is ${sequence}`)
+    if (safe ? session.sequence > sequence : session.sequence !== sequence) {
+      this.#report('wrong read', running, `reads at ${session.sequence}, the newest commit is ${sequence}`)
+    }
+    if (kind === 'iterator') this.#perform(running, stretch.opening())
     return running
   }
 
   /** Takes one step; what is left of the transaction. */
   async #advance(running: Running, stretch: Stretch): Promise<Running | undefined> {
+    if (running.kind === 'iterator') return this.#pull(running)
     if (running.left-- > 0) {
       const mayWrite = running.kind === 'transaction' && running.level.readOnly === undefined
       // Long readers write once, at their end: those are the commits that reach far back.
       const writes = mayWrite && (running.left < 10 || this.#random.chance(0.02))
-      return this.#perform(running, stretch.op(writes, mayWrite)) ? running : undefined
+      return this.#perform(running, stretch.op(writes, mayWrite)) === REFUSED ? undefined : running
     }
     if (this.#random.chance(0.04)) {
       this.#note(running, 'rolls back')
@@ -128,8 +134,15 @@ export class LongHistory {
     return undefined
   }
 
-  /** False when the operation was refused. */
-  #perform(running: Running, op: Op): boolean {
+  /** An iterator of the handle ends when it has run dry, or is left before that. */
+  async #pull(running: Running): Promise<Running | undefined> {
+    const read = running.left-- > 0 ? this.#perform(running, { op: 'next' }) : undefined
+    if (read === undefined) await this.#commit(running)
+    return read === undefined || read === REFUSED ? undefined : running
+  }
+
+  /** What was read, if anything. */
+  #perform(running: Running, op: Op): unknown {
     const value = 'key' in op && tableOf(op.key) === 'logs' ? `${this.#begun};` : this.#begun
     try {
       const read = running.attempt.perform(op, value)
@@ -137,11 +150,11 @@ export class LongHistory {
       if (read !== undefined && !same(read.got, read.expected)) {
         this.#report('wrong read', running, `${describeOp(op)} gave ${show(read.got)}, expected ${show(read.expected)}`)
       }
-      return true
+      return read?.got
     } catch (error) {
       if (!isConflict(error)) throw error
       this.#refused(running, this.#cycle(running).path)
-      return false
+      return REFUSED
     }
   }
 
@@ -149,7 +162,7 @@ export class LongHistory {
   async #autocommit(stretch: Stretch): Promise<void> {
     const attempt = new Attempt(this.#engine.autocommit(), this.#model, this.#universe)
     const running: Running = { name: `A${++this.#begun}`, kind: 'autocommit', level: {}, attempt, left: 0 }
-    if (this.#perform(running, stretch.op(this.#random.chance(0.5), false))) await this.#commit(running)
+    if (this.#perform(running, stretch.op(this.#random.chance(0.5), false)) !== REFUSED) await this.#commit(running)
   }
 
   async #commit(running: Running): Promise<void> {
@@ -179,7 +192,7 @@ export class LongHistory {
   #refused(running: Running, path: readonly string[] | undefined): void {
     this.#note(running, 'is refused')
     this.tally.refused++
-    const safe = running.level.readOnly === 'safe' || running.kind !== 'transaction'
+    const safe = running.level.readOnly === 'safe' || (running.kind !== 'transaction' && running.kind !== 'iterator')
     if (safe) this.#report('aborted safe reader', running, '')
     else if (path === undefined) this.#report('needless abort', running, 'no cycle')
   }
@@ -206,6 +219,20 @@ export class LongHistory {
     this.tally.report(fault, `${running.name}: ${text}\n${steps.slice(-400).join('\n')}`)
   }
 }
+
+const WRITES = [
+  'set',
+  'set',
+  'set',
+  'merge',
+  'merge',
+  'merge',
+  'delete',
+  'take',
+  'update',
+  'swap',
+  'getOrInsert',
+] as const
 
 /** Draws operations for one workload. */
 class Stretch {
@@ -234,7 +261,13 @@ class Stretch {
     return this.#scan(key)
   }
 
-  #scan(key: string): Op {
+  /** The beginning of a slow scan. */
+  opening(): Op {
+    const scan = this.#scan(this.#key())
+    return { op: 'open', over: scan.over, range: scan.range, level: scan.op === 'scan' ? scan.level : 'existence' }
+  }
+
+  #scan(key: string): Extract<Op, { op: 'scan' | 'count' }> {
     const random = this.#random
     const { keys, span } = this.workload
     const over = tableOf(key)
