@@ -40,6 +40,11 @@ export interface Resident<V> {
   /** Whether stored forms may be handed out as they are, so that `release` need not be called at all. */
   readonly direct: boolean
   /**
+   * Whether this stored form may be handed out as it is, for codecs of which most may. While all forms of a table may,
+   * reads need not look at them.
+   */
+  handsOut?(stored: unknown): boolean
+  /**
    * Checks a value and returns its private stored form; {@link lastSize} is then the size of it.
    * @throws VarveError `INVALID_VALUE`, naming the path inside the value.
    */

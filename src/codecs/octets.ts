@@ -17,15 +17,10 @@ const MAX_STRING_LENGTH = 1024
 /** Up to here a loop over the bytes beats the call into native code. */
 const MAX_LOOP_LENGTH = 48
 
-/**
- * A private copy of the bytes.
- * @throws TypeError if their buffer was transferred away.
- */
+/** A private copy of the bytes. */
 export function stow(bytes: Uint8Array): Octets {
   const { length } = bytes
   if (length > MAX_STRING_LENGTH) return copyOf(bytes)
-  // Only copying tells an array that is empty from one that has lost its buffer.
-  if (length === 0) copyOf(bytes)
   // Spread would iterate, at five times the cost.
   if (length <= MAX_LOOP_LENGTH) return String.fromCharCode.apply(undefined, bytes as unknown as number[])
   return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('latin1')

@@ -13,6 +13,10 @@ class StructuredResident implements Resident<unknown> {
   readonly codec: ValueCodec<unknown> = new BuiltInCodec('structured', this)
   readonly direct = false
 
+  handsOut(stored: unknown): boolean {
+    return !(stored instanceof Part)
+  }
+
   admit(value: unknown): unknown {
     return copyIn(value)
   }

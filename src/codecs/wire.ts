@@ -195,6 +195,7 @@ function fromWire(wire: unknown, depth: number): unknown {
       return wire
     case 'object':
       if (wire === null) return null
+      // One level more than values have: the escape of a primitive is an array.
       if (depth > MAX_VALUE_DEPTH) throw broken(`they are more than ${MAX_VALUE_DEPTH} levels deep`)
       if (Array.isArray(wire)) return wire[0] === C1 ? fromEscape(wire, depth) : storedArray(wire, depth)
       if (Object.getPrototypeOf(wire) === Object.prototype) return storedObject(compactCopy(wire as Plain), depth)

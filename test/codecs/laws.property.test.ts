@@ -108,6 +108,7 @@ describe.each(all)('codec $name', ({ name, codec, values, expected }) => {
         const decoded = resident.decode(resident.encode(stored))
         expect(admitted).toBe(resident.sizeOf(stored))
         expect(lastSize).toBe(resident.sizeOf(decoded))
+        expect(lastSize).toBe(admitted)
         expect(Number.isInteger(admitted) && admitted >= 8).toBe(true)
       }),
       fcParameters(base),

@@ -311,6 +311,7 @@ describe('refused with its path', () => {
       'value.it is an instance of an unnamed class',
     ],
     ['a subclass of Map', { tags: new Tags() }, 'value.tags is an instance of Tags'],
+    ['a class that calls itself Map', new { Map: class extends Map {} }.Map(), 'value is an instance of Map'],
     ['a subclass of Array', [new (class List extends Array {})()], 'value[0] is an instance of List'],
     ['a subclass of Date', [new (class Day extends Date {})()], 'value[0] is an instance of Day'],
     ['a subclass of Uint8Array', [new (class Key extends Uint8Array {})()], 'value[0] is an instance of Key'],
