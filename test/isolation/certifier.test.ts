@@ -196,6 +196,30 @@ describe('safe readers', () => {
     expect([after.get('k0'), after.get('k1')]).toEqual([19, undefined])
   })
 
+  it('take over from a tracked reader that transaction() runs, if that would close a cycle', async () => {
+    const seen: unknown[] = []
+    const between = reading('xy')
+    await write({ y: 1 })
+    await handle.transaction(
+      async (tx) => {
+        const y = tx.get('y')
+        if (seen.length === 0) {
+          between.set('x', 1)
+          await between.commit()
+        }
+        seen.push([tx.get('x'), y])
+      },
+      { readOnly: true, retries: 1 },
+    )
+    // First the state between the two writers, which no serial order has; then one that some serial order has.
+    expect(seen[0]).toEqual([0, 1])
+    expect(seen).toHaveLength(2)
+    expect([
+      [0, 0],
+      [1, 1],
+    ]).toContainEqual(seen[1])
+  })
+
   it('never abort, whatever happens around them', async () => {
     const report = begin({ readOnly: 'safe' })
     const first = reading('xy')
@@ -280,6 +304,18 @@ describe('nothing is forgotten too early', () => {
         true,
       ),
     )
+  })
+
+  it('the oldest transaction that still matters, by one that scans what it wrote', async () => {
+    const between = reading('x')
+    await write({ x: 1 })
+    const reader = begin()
+    expect([...reader.values({ lte: 'x' })]).toEqual([0, 1])
+    between.table(digits).set('d', 1)
+    await between.commit()
+    expect(reader.table(digits).get('d')).toBeUndefined()
+    reader.set('unrelated', 1)
+    await expectRefused(reader)
   })
 
   it('the deletion that a reader of absence depends on', async () => {

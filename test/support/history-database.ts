@@ -180,6 +180,10 @@ class TransactionSession extends ReaderSession<Transaction<string, Value>> {
     this.#transaction = transaction
   }
 
+  get id(): number {
+    return this.#transaction.id
+  }
+
   override set(key: string, value: Value): void {
     this.of(key).set(key, value)
   }

@@ -254,8 +254,7 @@ class Stretch {
   op(writes: boolean, savepoints: boolean): Op {
     const random = this.#random
     const key = this.#key()
-    if (writes && random.chance(0.5))
-      return { op: random.pick(['set', 'set', 'delete', 'merge', 'merge'] as const), key }
+    if (writes && random.chance(0.5)) return { op: random.pick(WRITES), key }
     if (savepoints && random.chance(0.03)) return { op: random.pick(['savepoint', 'rollbackTo'] as const) }
     if (random.chance(0.75)) return { op: random.pick(['get', 'get', 'get', 'has'] as const), key }
     return this.#scan(key)

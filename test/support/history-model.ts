@@ -44,6 +44,8 @@ export type TableName = 'sums' | 'logs'
 /** One transaction of the engine under test, over both tables. */
 export interface Session {
   readonly sequence: number
+  /** What the engine calls it when it explains a refusal. */
+  readonly id?: number
   get(key: string): Value | undefined
   has(key: string): boolean
   set(key: string, value: Value): void
@@ -467,8 +469,21 @@ export function describeOp(op: Op): string {
   }
 }
 
+/** What a refusal tells about its cause. */
+export interface Conflict extends Error {
+  readonly conflict?: {
+    readonly reason: string
+    readonly edges: readonly {
+      readonly from: number
+      readonly to: number
+      readonly kind: string
+      readonly key: unknown
+    }[]
+  }
+}
+
 /** Whether an error says that the transaction lost against others. */
-export function isConflict(error: unknown): boolean {
+export function isConflict(error: unknown): error is Conflict {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return code === 'SERIALIZATION_FAILURE' || code === 'WRITE_CONFLICT'
 }

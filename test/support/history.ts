@@ -8,6 +8,7 @@
 import {
   Attempt,
   commutes,
+  type Conflict,
   describeOp,
   type Engine,
   identityOf,
@@ -21,7 +22,7 @@ import {
   Universe,
   type Value,
 } from './history-model.ts'
-import { describeCycle, judge, type Node, type ReadLevel, type Verdict } from './oracle.ts'
+import { dependencies, describeCycle, type Edge, judge, type Node, type ReadLevel, type Verdict } from './oracle.ts'
 
 /** What one transaction does: it begins right before its first operation. */
 export interface Program extends Level {
@@ -35,7 +36,13 @@ function valueOf(key: string, program: number, step: number): Value {
 }
 
 /** What may be wrong with an outcome. */
-export type Fault = 'wrong read' | 'anomaly' | 'needless abort' | 'aborted safe reader' | 'unexpected error'
+export type Fault =
+  | 'wrong read'
+  | 'anomaly'
+  | 'needless abort'
+  | 'aborted safe reader'
+  | 'wrong explanation'
+  | 'unexpected error'
 
 /** Counters over many histories: faults must stay zero, the others show that the run was not vacuous. */
 export class Tally {
@@ -51,6 +58,7 @@ export class Tally {
     anomaly: 0,
     'needless abort': 0,
     'aborted safe reader': 0,
+    'wrong explanation': 0,
     'unexpected error': 0,
   }
   /** The first few faults in words. */
@@ -129,6 +137,8 @@ class History {
   readonly #schedule: readonly number[]
   readonly #model = new Model()
   readonly #committed: Node[] = []
+  /** Committed transactions by the ids the engine gave them. */
+  readonly #byId = new Map<number, Node>()
   #faulty = false
 
   constructor(
@@ -206,7 +216,7 @@ class History {
       } else if (transaction.program.end === 'rollback') this.#rollback(transaction)
       else await this.#commit(transaction)
     } catch (error) {
-      if (isConflict(error)) return this.#refused(transaction)
+      if (isConflict(error)) return this.#refused(transaction, error)
       transaction.outcome = 'broken'
       this.#fault('unexpected error', String(error))
     }
@@ -235,14 +245,14 @@ class History {
     const { recorder, session } = attempt
     const node = this.#nodeOf(transaction)
     const verdict = this.#verdict(transaction, node)
-    let refusal: unknown
+    let refusal: Conflict | undefined
     try {
       await session.commit()
     } catch (error) {
       if (!isConflict(error)) throw error
       refusal = error
     }
-    if (refusal !== undefined) return this.#refused(transaction, verdict)
+    if (refusal !== undefined) return this.#refused(transaction, refusal, verdict)
     transaction.outcome = 'committed'
     this.#tally.commits++
     if (node.writes.size > 0) {
@@ -250,6 +260,7 @@ class History {
       this.#model.install(recorder.pending, node.sequence)
     }
     this.#committed.push(node)
+    if (session.id !== undefined) this.#byId.set(session.id, node)
     if (verdict === 'first committer wins') {
       return this.#fault('anomaly', `T${index + 1} overwrote a concurrent commit`)
     }
@@ -259,14 +270,42 @@ class History {
     if (verdict.closeCall) this.#tally.closeCalls++
   }
 
-  #refused(transaction: Running, verdict = this.#verdict(transaction, this.#nodeOf(transaction))): void {
+  #refused(
+    transaction: Running,
+    refusal: Conflict,
+    verdict = this.#verdict(transaction, this.#nodeOf(transaction)),
+  ): void {
     transaction.outcome = 'refused'
     this.#tally.refused++
     const name = `T${transaction.index + 1}`
     if (transaction.program.readOnly === 'safe') return this.#fault('aborted safe reader', name)
     if (verdict === undefined) return this.#fault('needless abort', `${name}: nobody wrote its keys meanwhile`)
-    if (verdict !== 'first committer wins' && verdict.cycle === undefined)
-      this.#fault('needless abort', `${name}: no cycle`)
+    if (verdict === 'first committer wins') return
+    if (verdict.cycle === undefined) return this.#fault('needless abort', `${name}: no cycle`)
+    this.#checkExplanation(transaction, refusal)
+  }
+
+  /**
+   * The cycle that a refusal shows must be one: each edge begins where the last one ended and names a key that really
+   * orders its ends, if only by way of others that wrote it in between.
+   */
+  #checkExplanation(transaction: Running, { conflict }: Conflict): void {
+    if (conflict?.reason !== 'cycle') return
+    const candidate = this.#nodeOf(transaction)
+    const { id } = transaction.attempt.session
+    const nodeOf = (of: number): Node | undefined => (of === id ? candidate : this.#byId.get(of))
+    const steps = conflict.edges.map(({ from, to, kind, key }) => ({ from: nodeOf(from), to: nodeOf(to), kind, key }))
+    // Iterators of the handle have no id that the driver could know.
+    if (steps.some(({ from, to }) => from === undefined || to === undefined)) return
+    const edges = dependencies([...this.#committed, candidate], commutes)
+    const holds = steps.every(({ from, to, kind, key }, at) => {
+      const follows = from === (at === 0 ? steps.at(-1) : steps[at - 1])?.to
+      const reads = kind === 'rw' ? from!.reads.has(String(key)) : kind === 'ww' || to!.reads.has(String(key))
+      return follows && reads && leadsTo(edges, from!, to!, key)
+    })
+    if (holds) return
+    const text = steps.map(({ from, to, kind, key }) => `${from?.name} -${kind}(${String(key)})-> ${to?.name}`)
+    this.#fault('wrong explanation', text.join(', '))
   }
 
   /** At the snapshot level: whether first-committer-wins refuses it. At serializable: what the graph says. */
@@ -286,6 +325,15 @@ class History {
     this.#faulty = true
     this.#tally.report(fault, `${text}\n${describeHistory(this.#programs, this.#schedule)}`)
   }
+}
+
+/** Whether the edges of one key put `from` before `to`. */
+function leadsTo(edges: readonly Edge[], from: Node, to: Node, key: unknown): boolean {
+  const reached = new Set([from])
+  for (const node of reached) {
+    for (const edge of edges) if (edge.key === key && edge.from === node) reached.add(edge.to)
+  }
+  return reached.has(to)
 }
 
 /** The steps in the order they are taken, one a line. */
