@@ -1,6 +1,7 @@
-/** One key of a handle; each call is a transaction of its own. See {@link Entry} for the same inside a transaction. */
+/** One key outside transactions. */
 import type { Handle } from './handle.ts'
 
+/** One key of a handle; each call is a transaction of its own. See {@link Entry} for the same inside a transaction. */
 export class AsyncEntry<K, V> {
   /** The key, as it was given. */
   readonly key: K

@@ -28,7 +28,7 @@ export interface Injected {
   readonly firstSequence?: number
   /** Monotonic ms. Default `performance.now`. */
   readonly now?: () => number
-  /** Jitter, in [0, 1). Default `Math.random`. */
+  /** Chance, in [0, 1): jitter and the seeds of hashes. Default `Math.random`, and a cryptographic source for seeds. */
   readonly random?: () => number
   /** Committed transactions kept before the oldest are summarised. Default 10,000. */
   readonly graphCap?: number
@@ -40,16 +40,27 @@ const GRAPH_CAP = 10_000
  * A database, whatever the keys and values of its default table: what a function should take that works on tables of its own.
  */
 export interface AnyDatabase {
+  /** See {@link Database.handle}. */
   handle<K, V>(table: Table<K, V>): Handle<K, V>
+  /** See {@link Database.tables}. */
   tables(): string[]
+  /** See {@link Database.vacuum}. */
   vacuum(): Promise<{ versions: number; keys: number }>
+  /** See {@link Database.flush}. */
   flush(): Promise<void>
+  /** See {@link Database.check}. */
   check(): Promise<CheckReport>
+  /** See {@link Database.stats}. */
   stats(): Stats
+  /** See {@link Database.memoryUsage}. */
   memoryUsage(): number
+  /** See {@link Database.sequence}. */
   readonly sequence: number
+  /** See {@link Database.options}. */
   readonly options: ResolvedOptions
+  /** See {@link Database.on}. */
   on<E extends keyof DatabaseEvents>(event: E, listener: (payload: DatabaseEvents[E]) => void): () => void
+  /** See {@link Database.close}. */
   close(): Promise<void>
 }
 
@@ -69,6 +80,7 @@ export class Database<K, V> implements AnyDatabase {
   readonly #cores: Map<string, TableCore<unknown, unknown>> = new Map()
   readonly #main: TableCore<K, V>
   readonly #openedAtMs: number
+  readonly #random: (() => number) | undefined
   readonly #resolve: TableResolver = (table) => this.#coreOf(table)
   #closing: Promise<void> | null = null
 
@@ -93,6 +105,7 @@ export class Database<K, V> implements AnyDatabase {
       retries: 0,
     }
     this.#openedAtMs = now()
+    this.#random = injected.random
     this.#main = this.#define<K, V>(DEFAULT_TABLE, options ?? {})
   }
 
@@ -257,12 +270,18 @@ export class Database<K, V> implements AnyDatabase {
       sizeOf: options.sizeOf as TableSpec['sizeOf'],
       maplet: {
         ...this.options.maplet,
+        seed: this.#seed(),
         capacity: Math.max(this.options.maplet.capacity, options.capacity?.entries ?? 0),
       },
     })
     const core = new TableCore<K2, V2>(this.#state, store, options.key, resident)
     this.#cores.set(name, core)
     return core
+  }
+
+  /** Seed of a table's hash: secret and random, unless chance is replaced by a test. */
+  #seed(): number | undefined {
+    return this.#random === undefined ? undefined : Math.floor(this.#random() * 2 ** 32)
   }
 
   #listener(): EngineListener {

@@ -96,6 +96,7 @@ export interface ConflictReport {
 
 /** A transaction was refused because of another; running it again may succeed. `transaction()` does that by itself. */
 export class TransactionError extends VarveError {
+  /** The dependency cycle, transaction by transaction and key by key. */
   readonly conflict: ConflictReport
 
   constructor(code: ErrorCode, message: string, conflict: ConflictReport) {

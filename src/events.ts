@@ -19,7 +19,8 @@ const NAMES = ['commit', 'abort', 'vacuum', 'close'] as const
 type Listener = (payload: never) => void
 
 export class EventBoard {
-  readonly #listeners: Map<keyof DatabaseEvents, Set<Listener>> = new Map()
+  /** By event; each call of {@link add} is a registration of its own, the same function twice being two. */
+  readonly #listeners: Map<keyof DatabaseEvents, Set<{ readonly call: Listener }>> = new Map()
 
   has(name: keyof DatabaseEvents): boolean {
     return this.#listeners.has(name)
@@ -32,9 +33,10 @@ export class EventBoard {
     if (typeof listener !== 'function') throw new VarveError('INVALID_ARGUMENT', 'on() takes a function as listener')
     let listeners = this.#listeners.get(name)
     if (listeners === undefined) this.#listeners.set(name, (listeners = new Set()))
-    listeners.add(listener)
+    const registration = { call: listener as Listener }
+    listeners.add(registration)
     return () => {
-      listeners.delete(listener)
+      listeners.delete(registration)
       if (listeners.size === 0 && this.#listeners.get(name) === listeners) this.#listeners.delete(name)
     }
   }
@@ -42,9 +44,9 @@ export class EventBoard {
   emit<E extends keyof DatabaseEvents>(name: E, payload: DatabaseEvents[E]): void {
     const listeners = this.#listeners.get(name)
     if (listeners === undefined) return
-    for (const listener of [...listeners]) {
+    for (const { call } of [...listeners]) {
       // One microtask each: a listener that throws surfaces as an uncaught error and keeps no other from running.
-      queueMicrotask(() => listener(payload as never))
+      queueMicrotask(() => call(payload as never))
     }
   }
 }

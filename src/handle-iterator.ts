@@ -52,9 +52,17 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
       this.#end()
       throw ended
     }
-    if (this.#cursor.next()) return { value: stepValue(this.#core, this.#cursor, this.#kind) as T, done: false }
-    this.#end()
-    return { value: undefined, done: true }
+    if (!this.#cursor.next()) {
+      this.#end()
+      return { value: undefined, done: true }
+    }
+    try {
+      return { value: stepValue(this.#core, this.#cursor, this.#kind) as T, done: false }
+    } catch (error) {
+      // A loop does not call return() when next() throws.
+      this.#end()
+      throw error
+    }
   }
 
   return(): IteratorResult<T, undefined> {

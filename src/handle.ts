@@ -5,7 +5,7 @@ import { HandleIterator } from './handle-iterator.ts'
 import { Stream } from './iterate.ts'
 import { type Bounds, type Range, resolveRange } from './keys/index.ts'
 import { watchOver } from './leaks.ts'
-import { ABSENT, DELETE, SET, type Txn } from './mvcc/index.ts'
+import { DELETE, SET, type Txn } from './mvcc/index.ts'
 import {
   defaultTransactionOptions,
   type Isolation,
@@ -15,7 +15,7 @@ import {
 } from './options.ts'
 import { checkPrefetch, type Reader } from './reader.ts'
 import { beginAttempt, runOneTick, runSync, runTransaction } from './retry.ts'
-import { isThenable, refusePromise, requireFunction, type TableCore } from './table-core.ts'
+import { isThenable, refusePromise, refuseWriteOptions, requireFunction, type TableCore } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
 
 const DONE: Promise<void> = Promise.resolve()
@@ -26,6 +26,9 @@ const ONE_TICK: TransactionOptions = { isolation: 'serializable' }
  *
  * Reads are synchronous and see the newest committed state. Writes apply before the call returns and report through their
  * promise, misuse included; a call that reads and writes (`update`, `compareAndSet`, …) does so in one step.
+ *
+ * An iterator shows one moment. One that goes on over several ticks while others write may, rarely, have shown a moment that
+ * fits no serial order; then its end throws `SERIALIZATION_FAILURE`. Iterate inside `transaction()` to have that retried.
  */
 export class Handle<K, V> implements Reader<K, V> {
   readonly #core: TableCore<K, V>
@@ -52,7 +55,7 @@ export class Handle<K, V> implements Reader<K, V> {
     // The newest state of one key needs no trace, except among merges that commute: those have no order but through readers.
     if (core.store.commutative && engine.hasUpdates) return this.#read((tx) => tx.get(key))
     const stored = core.store.get(admitted)
-    return stored === ABSENT ? undefined : core.release(stored, admitted)
+    return stored === undefined ? undefined : core.release(stored, admitted)
   }
 
   getMany(keys: Iterable<K>): (V | undefined)[] {
@@ -62,7 +65,7 @@ export class Handle<K, V> implements Reader<K, V> {
   has(key: K): boolean {
     this.#ensureOpen()
     this.#core.counts.has++
-    return this.#core.store.get(this.#core.admitKey(key)) !== ABSENT
+    return this.#core.store.get(this.#core.admitKey(key)) !== undefined
   }
 
   entries(range?: Range<K>): IterableIterator<[K, V]> {
@@ -127,6 +130,7 @@ export class Handle<K, V> implements Reader<K, V> {
   set(key: K, value: V): Promise<void> {
     const core = this.#core
     try {
+      if (arguments.length > 2) refuseWriteOptions('set')
       if (core.state.closed !== null) throw core.state.closed
       core.counts.sets++
       const admitted = core.admitKey(key)

@@ -61,15 +61,17 @@ function ended(txn: Txn): VarveError {
 /** What one step of a scan hands out. */
 export function stepValue<K, V>(core: TableCore<K, V>, cursor: ScanCursor, kind: StepKind): [K, V] | K | V {
   const key: Key = cursor.key
-  if (kind === 'key') return core.releaseKey(key)
-  const value = core.release(cursor.value, key) as V
-  return kind === 'value' ? value : [core.releaseKey(key), value]
+  if (kind === 'value') return core.release(cursor.value, key) as V
+  const released = cursor.isOwn ? core.releaseKey(key) : core.releaseIndexed(key)
+  return kind === 'key' ? released : [released, core.release(cursor.value, key) as V]
 }
 
 /** An iterator made async, so that the event loop can turn every few milliseconds while it is drained. */
 export class Stream<T> implements AsyncIterableIterator<T> {
   readonly #items: IterableIterator<T>
   #until = 0
+  /** Set while the event loop is given its turn. */
+  #pause: Promise<void> | null = null
   #steps = 0
 
   constructor(items: IterableIterator<T>) {
@@ -80,9 +82,18 @@ export class Stream<T> implements AsyncIterableIterator<T> {
     return this
   }
 
-  async next(): Promise<IteratorResult<T, undefined>> {
+  /** Calls that do not wait for each other are answered in order. */
+  next(): Promise<IteratorResult<T, undefined>> {
+    return this.#pause === null ? this.#step() : this.#pause.then(() => this.#step())
+  }
+
+  async #step(): Promise<IteratorResult<T, undefined>> {
     if (this.#steps++ % STREAM_CHECK_EVERY === 0 && performance.now() >= this.#until) {
-      if (this.#steps > 1) await new Promise((resolve) => setImmediate(resolve))
+      if (this.#steps > 1) {
+        this.#pause = new Promise((resolve) => setImmediate(resolve))
+        await this.#pause
+        this.#pause = null
+      }
       this.#until = performance.now() + STREAM_SLICE_MS
     }
     return this.#items.next()

@@ -270,7 +270,7 @@ export function resolveTransactionOptions(
   review.oneOf(given['readOnly'], [true, false, 'safe'], 'readOnly')
   const { retries, signal } = given
   if (retries !== undefined && !(retries === Infinity || (Number.isInteger(retries) && (retries as number) >= 0))) {
-    review.problems.push('retries must be a whole number of at least 0')
+    review.problems.push('retries must be a whole number of at least 0, or Infinity')
   }
   if (signal !== undefined && !(signal instanceof AbortSignal)) review.problems.push('signal must be an AbortSignal')
   review.fn(given['onRetry'], 'onRetry')

@@ -2,7 +2,7 @@
 import { VarveError } from './errors.ts'
 import { RangeIterator, Stream } from './iterate.ts'
 import { type Range, resolveRange } from './keys/index.ts'
-import { ABSENT, ACTIVE, type ScanCursor, type TableView, type Txn } from './mvcc/index.ts'
+import { ACTIVE, type ScanCursor, type TableView, type Txn } from './mvcc/index.ts'
 import { isIterable, requireIterable, type TableCore } from './table-core.ts'
 
 /**
@@ -59,7 +59,7 @@ export class ViewReader<K, V> implements Reader<K, V> {
     core.counts.gets++
     const admitted = core.admitKey(key)
     const stored = this.view.get(admitted)
-    return stored === ABSENT ? undefined : core.release(stored, admitted)
+    return stored === undefined ? undefined : core.release(stored, admitted)
   }
 
   getMany(keys: Iterable<K>): (V | undefined)[] {

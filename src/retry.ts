@@ -67,14 +67,12 @@ function conclude<T, R>(
   try {
     const result = attempt(txn)
     if (!isThenable(result)) return Promise.resolve(then(result, commitOrRollback(engine, txn)))
-    return Promise.resolve(
-      result.then(
-        (value) => then(value, commitOrRollback(engine, txn)),
-        (error: unknown) => {
-          engine.rollback(txn)
-          throw error
-        },
-      ),
+    return Promise.resolve(result).then(
+      (value) => then(value, commitOrRollback(engine, txn)),
+      (error: unknown) => {
+        engine.rollback(txn)
+        throw error
+      },
     )
   } catch (error) {
     engine.rollback(txn)

@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { lastSize, type Resident } from './codecs/index.ts'
 import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
-import { ABSENT, type Engine, operandForm, sizeOfKey, type TableStore } from './mvcc/index.ts'
+import { type Engine, operandForm, sizeOfKey, type TableStore } from './mvcc/index.ts'
 
 /** Reads and writes by kind since open. */
 export interface OperationCounts {
@@ -36,7 +36,6 @@ export class TableCore<K, V> {
   readonly store: TableStore
   readonly name: string
   readonly resident: Resident<V>
-  readonly direct: boolean
   readonly counts: OperationCounts
   readonly #codec: KeyCodec<K> | undefined
 
@@ -45,7 +44,6 @@ export class TableCore<K, V> {
     this.store = store
     this.name = store.spec.name
     this.resident = resident
-    this.direct = resident.direct
     this.counts = state.counts
     this.#codec = codec
   }
@@ -65,10 +63,15 @@ export class TableCore<K, V> {
     return (typeof key === 'object' ? releaseKey(key) : key) as K
   }
 
+  /** As {@link releaseKey}, for a key that came from the index, which knows of what kind its keys are. */
+  releaseIndexed(key: Key): K {
+    return (this.store.plainKeys ? key : releaseKey(key)) as K
+  }
+
   /** The private stored form of a value; {@link sizeOf} right after gives its size. Throws `INVALID_VALUE`. */
   admitValue(value: V, key: Key): unknown {
     try {
-      return this.resident.admit(value)
+      return this.store.admit(value)
     } catch (error) {
       throw this.store.placed(error, key)
     }
@@ -89,10 +92,11 @@ export class TableCore<K, V> {
     return given === undefined ? sizeOfKey(key) + lastSize : this.store.sizeOfEntry(key, stored)
   }
 
-  /** What a read hands out; undefined for ABSENT. Throws `CODEC_MISMATCH` if the codec cannot read what is stored. */
+  /** What a read hands out; undefined for undefined. Throws `CODEC_MISMATCH` if the codec cannot read what is stored. */
   release(stored: unknown, key: Key): V | undefined {
-    if (stored === ABSENT) return undefined
-    if (this.direct) return stored as V
+    if (stored === undefined) return undefined
+    // Looking at the value would be a cache miss; so would be looking at a key.
+    if (this.store.allDirect) return stored as V
     try {
       return this.resident.release(stored)
     } catch (error) {
@@ -105,7 +109,7 @@ export class TableCore<K, V> {
    * value, undefined meaning absent.
    */
   matches(stored: unknown, expected: V | undefined, key: Key): boolean {
-    if (stored === ABSENT || expected === undefined) return stored === ABSENT && expected === undefined
+    if (stored === undefined || expected === undefined) return stored === undefined && expected === undefined
     return isDeepStrictEqual(this.release(stored, key), this.release(this.admitValue(expected, key), key))
   }
 }
@@ -119,6 +123,14 @@ export function refusePromise(result: unknown, where: string): void {
       `the callback of ${where} returned a promise; it must be synchronous: use transaction()`,
     )
   }
+}
+
+/** Refuses what untyped callers may pass beside key and value: ignoring an expiry would keep data for ever. */
+export function refuseWriteOptions(where: string): never {
+  throw new VarveError(
+    'INVALID_ARGUMENT',
+    `${where} takes a key and a value; options such as ttlMs are not part of this version`,
+  )
 }
 
 export function isThenable(value: unknown): value is PromiseLike<unknown> {

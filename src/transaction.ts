@@ -3,11 +3,11 @@ import { conflictError } from './conflict-error.ts'
 import { Entry } from './entry.ts'
 import { VarveError } from './errors.ts'
 import { ALL, type Key } from './keys/index.ts'
-import { ABSENT, ACTIVE, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
+import { ACTIVE, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
 import { ViewReader } from './reader.ts'
 import { release } from './leaks.ts'
 import type { Table } from './table.ts'
-import { refusePromise, requireFunction, type TableCore } from './table-core.ts'
+import { refusePromise, refuseWriteOptions, requireFunction, type TableCore } from './table-core.ts'
 
 /** Finds the core of a table; given by the database. */
 export type TableResolver = <K, V>(table: Table<K, V>) => TableCore<K, V>
@@ -59,6 +59,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
    */
   set(key: K, value: V): void {
     if (this.txn.state !== ACTIVE || this.txn.mode !== UPDATE) this.ensureWritable()
+    if (arguments.length > 2) refuseWriteOptions('set')
     this.core.counts.sets++
     this.#put(this.core.admitKey(key), value)
   }
@@ -80,7 +81,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     this.ensureWritable()
     const admitted = this.core.admitKey(key)
     const stored = this.view.get(admitted)
-    if (stored === ABSENT) return undefined
+    if (stored === undefined) return undefined
     this.view.remove(admitted)
     return this.core.release(stored, admitted)
   }
@@ -107,7 +108,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     refusePromise(next, 'update')
     this.ensureWritable()
     if (next !== undefined) this.#put(admitted, next)
-    else if (this.view.get(admitted) !== ABSENT) this.view.remove(admitted)
+    else if (this.view.get(admitted) !== undefined) this.view.remove(admitted)
     return this.core.release(this.view.get(admitted), admitted)
   }
 
@@ -134,7 +135,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     const before = this.view.get(admitted)
     if (!this.core.matches(before, expected, admitted)) return false
     if (next !== undefined) this.#put(admitted, next)
-    else if (before !== ABSENT) this.view.remove(admitted)
+    else if (before !== undefined) this.view.remove(admitted)
     return true
   }
 
@@ -161,7 +162,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
 
   #getOrPut(key: Key, make: () => V): V {
     let stored = this.view.get(key)
-    if (stored === ABSENT) {
+    if (stored === undefined) {
       this.#put(key, make())
       stored = this.view.get(key)
     }

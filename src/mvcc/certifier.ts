@@ -27,7 +27,7 @@ import { Edge, type EdgeKind, Node } from './node.ts'
 import type { RangeRead } from './predicates.ts'
 import type { TableStore } from './store.ts'
 import type { TableView, Txn } from './transaction.ts'
-import { ABSENT, type MergeGroup, type Meta, type Version } from './version.ts'
+import { type MergeGroup, type Meta, type Version } from './version.ts'
 import { DELETE, MERGE, NONE, type Pending } from './write-set.ts'
 
 export class Certifier {
@@ -172,7 +172,7 @@ export class Certifier {
     const version = store.versionAt(id, snapshot)
     if (version === null) return
     // What was found absent is followed by whoever created it, and by every merge that could have: as for its value.
-    if (version.value === ABSENT) this.valueSuccessors(store, id, snapshot)
+    if (version.value === undefined) this.valueSuccessors(store, id, snapshot)
     else if (version.existence !== null && version.existence.successor !== null) {
       this.addSuccessor(version.existence.successor, store, store.keyOf(id))
     }
@@ -260,7 +260,7 @@ export class Certifier {
       version = store.versionAt(id, snapshot)
       if (version === null) return
     }
-    if ((version === null ? store.headOf(id) : version.value) === ABSENT) {
+    if ((version === null ? store.headOf(id) : version.value) === undefined) {
       this.addCommit(version === null ? head : version.sequence, 'wr', store, id)
       return
     }
@@ -273,7 +273,7 @@ export class Certifier {
   private writePredecessors(store: TableStore, pending: Pending): void {
     const { key, entry } = pending
     const head = entry < 0 ? 0 : store.sequenceOf(entry)
-    const absentNow = entry < 0 || store.headOf(entry) === ABSENT
+    const absentNow = entry < 0 || store.headOf(entry) === undefined
     const meta = entry < 0 ? undefined : store.metaOf(entry)
     const group = meta === undefined ? null : meta.group
     const commutes = pending.kind === MERGE && store.commutative
@@ -394,7 +394,7 @@ export class Certifier {
 }
 
 function markExistence(store: TableStore, id: number, snapshot: number, node: Node): void {
-  if (store.headOf(id) === ABSENT) return
+  if (store.headOf(id) === undefined) return
   const existing = store.metaOf(id)
   if (existing !== undefined && existing.existence !== null && existing.existence.sequence > snapshot) return
   const meta = existing ?? store.needMeta(id)

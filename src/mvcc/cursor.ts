@@ -15,14 +15,17 @@ import type { Leaf } from '../skiplist/core.ts'
 import type { RangeRead } from './predicates.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
 import type { TableView } from './transaction.ts'
-import { ABSENT } from './version.ts'
 import { DELETE, NONE, type Pending, SET } from './write-set.ts'
+
+const LEAST_AHEAD_MAX = 64
 
 export class ScanCursor {
   /** The key of the current step. */
   key: Key = ''
+  /** Whether the current key was found among the transaction's own writes. */
+  isOwn = false
   /** The stored value of the current step. */
-  value: unknown = ABSENT
+  value: unknown = undefined
   private readonly store: TableStore
   private readonly view: TableView | null
   private readonly snapshot: number
@@ -39,9 +42,16 @@ export class ScanCursor {
   private stop = 0
   private stopsHere = false
   private committedKey: Key = ''
-  private committedValue: unknown = ABSENT
+  private committedValue: unknown = undefined
   private hasCommitted = false
   private positioned = false
+  // Looked ahead: keys and values [taken, filled) are the next ones.
+  private readonly aheadKeys: Key[] = []
+  private readonly aheadValues: unknown[] = []
+  private taken = 0
+  private filled = 0
+  private room: number
+  private lastAhead: Key | undefined = undefined
   // Place among the own writes.
   private ownVersion = -1
   private own: Pending | null = null
@@ -54,6 +64,7 @@ export class ScanCursor {
     this.range = range
     this.remaining = bounds.limit
     this.finished = bounds.empty
+    this.room = Math.min(bounds.limit, bounds.limit === Infinity ? 8 : 64)
   }
 
   /** Moves to the next key; false at the end. */
@@ -102,40 +113,77 @@ export class ScanCursor {
     if (this.hasCommitted) this.hasCommitted = false
     else if (!this.advance()) return false
     this.key = this.committedKey
+    this.isOwn = false
     this.value = this.committedValue
     return true
   }
 
   /** Finds the next committed key the snapshot sees and keeps it in committedKey / committedValue. */
   private advance(): boolean {
+    if (this.taken === this.filled && !this.fill()) return false
+    const at = this.taken++
+    this.committedKey = this.aheadKeys[at] as Key
+    this.committedValue = this.aheadValues[at]
+    return true
+  }
+
+  /**
+   * Looks ahead within one leaf: a tight loop in which the cache misses of many entries overlap, instead of one after the
+   * other between the steps. What the snapshot sees cannot change until it is handed out.
+   */
+  private fill(): boolean {
+    this.taken = 0
+    this.filled = 0
     if (!this.positioned) this.position()
-    const step = this.bounds.reverse ? -1 : 1
+    const room = this.room
+    if (room < LEAST_AHEAD_MAX) this.room = room * 2
     for (let leaf = this.leaf; leaf !== null; leaf = this.leaf) {
       if (leaf.version !== this.leafVersion) {
         this.reposition()
         continue
       }
-      const clean = leaf.stamp <= this.snapshot
-      const { keys, values } = leaf
-      let at = this.at
-      while (at !== this.stop) {
-        const id = values[at] as number
-        const chunk = this.store.chunks[id >>> CHUNK_BITS] as Chunk
-        const i = id & CHUNK_MASK
-        const value =
-          clean || chunk.sequenceAt(i) <= this.snapshot ? chunk.valueAt(i) : this.store.valueAt(id, this.snapshot)
-        at += step
-        if (value !== ABSENT) {
-          this.committedKey = keys[at - step] as Key
-          this.committedValue = value
-          this.at = at
-          return true
-        }
+      this.filled = leaf.stamp <= this.snapshot ? this.takeHeads(leaf, room) : this.takeVersions(leaf, room)
+      if (this.filled > 0) {
+        this.lastAhead = this.aheadKeys[this.filled - 1]
+        return true
       }
+      if (this.at !== this.stop) continue
       if (this.stopsHere) this.leaf = null
       else this.enterNeighbour(leaf)
     }
     return false
+  }
+
+  private takeHeads({ keys, values }: Leaf<Key, number>, room: number): number {
+    const { aheadKeys, aheadValues, stop } = this
+    const { chunks } = this.store
+    const step = this.bounds.reverse ? -1 : 1
+    let at = this.at
+    let filled = 0
+    for (; at !== stop && filled < room; at += step) {
+      const id = values[at] as number
+      const value = (chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
+      aheadKeys[filled] = keys[at] as Key
+      aheadValues[filled] = value
+      if (value !== undefined) filled++
+    }
+    this.at = at
+    return filled
+  }
+
+  private takeVersions({ keys, values }: Leaf<Key, number>, room: number): number {
+    const { aheadKeys, aheadValues, stop, store, snapshot } = this
+    const step = this.bounds.reverse ? -1 : 1
+    let at = this.at
+    let filled = 0
+    for (; at !== stop && filled < room; at += step) {
+      const value = store.valueAt(values[at] as number, snapshot)
+      aheadKeys[filled] = keys[at] as Key
+      aheadValues[filled] = value
+      if (value !== undefined) filled++
+    }
+    this.at = at
+    return filled
   }
 
   private enterNeighbour(leaf: Leaf<Key, number>): void {
@@ -156,7 +204,7 @@ export class ScanCursor {
   }
 
   private reposition(): void {
-    if (this.committedValue !== ABSENT) this.enterFrom(this.committedKey, true)
+    if (this.lastAhead !== undefined) this.enterFrom(this.lastAhead, true)
     else {
       this.positioned = false
       this.position()
@@ -225,6 +273,7 @@ export class ScanCursor {
         if (order === 0) this.hasCommitted = false
       }
       this.key = own.key
+      this.isOwn = true
       this.started = true
       this.range?.except(own.key)
       this.own = null

@@ -42,7 +42,6 @@ import {
   type TxnMode,
   UPDATE,
 } from './transaction.ts'
-import { ABSENT } from './version.ts'
 import { DELETE, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
 
 /** What the engine is built with; the face resolves it from the options. */
@@ -51,7 +50,7 @@ export interface EngineOptions {
   readonly firstSequence: number
   /** Monotonic time in ms: leases, ages, slices of background work. Never order. */
   readonly now: () => number
-  /** In [0, 1): the jitter of pauses between attempts, and the seeds of hashes. */
+  /** In [0, 1): the jitter of pauses between attempts. */
   readonly random: () => number
   /** Most committed transactions kept in the dependency graph before the oldest are summarised. */
   readonly graphCap: number
@@ -130,6 +129,7 @@ export class Engine {
   private timer: ReturnType<typeof setTimeout> | null = null
   private scheduled: ReturnType<typeof setImmediate> | null = null
   private readonly limitsAge: boolean
+  private nextExpiryMs = -Infinity
 
   constructor(options: EngineOptions) {
     this.options = options
@@ -141,7 +141,7 @@ export class Engine {
     const shortest = Math.min(options.maxTransactionAgeMs, options.maxSnapshotAgeMs)
     this.limitsAge = shortest !== Infinity
     const everyMs = Math.min(Math.max(shortest / 2, SHORTEST_AGE_CHECK_MS), LONGEST_TIMER_MS)
-    this.ageTimer = this.limitsAge ? setInterval(() => this.expire(options.now()), everyMs).unref() : null
+    this.ageTimer = this.limitsAge ? watchAges(new WeakRef(this), everyMs) : null
   }
 
   addTable(spec: TableSpec): TableStore {
@@ -294,7 +294,7 @@ export class Engine {
     pending.value = value
     pending.size = size
     pending.entry = store.find(key)
-    const present = pending.entry >= 0 && store.headOf(pending.entry) !== ABSENT
+    const present = pending.entry >= 0 && store.headOf(pending.entry) !== undefined
     if (kind === DELETE && !present) return false
     if (pending.entry < 0) this.admitNew(store, 1)
     if (this.lazy.size > 0) this.lazy.promoteAll()
@@ -329,7 +329,7 @@ export class Engine {
       for (const pending of view.writes.list) {
         if (pending.kind === NONE) continue
         pending.entry = view.store.find(pending.key)
-        pending.idle = pending.kind === DELETE && (pending.entry < 0 || view.store.headOf(pending.entry) === ABSENT)
+        pending.idle = pending.kind === DELETE && (pending.entry < 0 || view.store.headOf(pending.entry) === undefined)
         if (pending.entry < 0) created++
         if (pending.kind === MERGE) merges = true
         writes++
@@ -356,7 +356,7 @@ export class Engine {
         if (view.writes === null) continue
         for (const pending of view.writes.list) {
           if (pending.kind !== MERGE) continue
-          const current = pending.entry < 0 ? ABSENT : view.store.headOf(pending.entry)
+          const current = pending.entry < 0 ? undefined : view.store.headOf(pending.entry)
           pending.merged = view.store.applyMerge(pending.key, current, pending.value as Operands)
           pending.mergedSize = view.store.sizeOfEntry(pending.key, pending.merged)
         }
@@ -614,14 +614,13 @@ export class Engine {
     return this.favours.grant(this.options.now(), leaseMs)
   }
 
-  /** Ends what is older than the limits; the lists are in order of begin, so it looks no further than it must. */
+  /** Ends what is older than the limits. Looks at all that is open, but no more often than every few ms. */
   expire(now: number): void {
+    if (now < this.nextExpiryMs) return
+    this.nextExpiryMs = now + SHORTEST_AGE_CHECK_MS
     const { maxTransactionAgeMs, maxSnapshotAgeMs } = this.options
     for (const list of this.lists) {
-      for (
-        let txn = list.first;
-        txn !== null && now - txn.startedAt > Math.min(maxTransactionAgeMs, maxSnapshotAgeMs);
-      ) {
+      for (let txn = list.first; txn !== null;) {
         const next: Txn | null = txn.next
         const limit = txn.mode === UPDATE ? maxTransactionAgeMs : maxSnapshotAgeMs
         if (now - txn.startedAt > limit) {
@@ -662,4 +661,14 @@ export class Engine {
       problems.push('I2: an update is older than the safe point')
     return problems
   }
+}
+
+/** Ends what is too old even when nothing begins or commits. Holds the engine weakly: a forgotten database is collected. */
+function watchAges(engine: WeakRef<Engine>, everyMs: number): ReturnType<typeof setInterval> {
+  const timer = setInterval(() => {
+    const alive = engine.deref()
+    if (alive === undefined) clearInterval(timer)
+    else alive.expire(alive.options.now())
+  }, everyMs)
+  return timer.unref()
 }

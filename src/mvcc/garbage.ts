@@ -12,7 +12,7 @@
 import type { Node } from './node.ts'
 import type { SnapshotSet, SnapshotSlot } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
-import { ABSENT, type Meta, type Version } from './version.ts'
+import { type Meta, type Version } from './version.ts'
 
 /** A first-in first-out queue over an array; taking is O(1) amortised. */
 class Queue<T> {
@@ -143,8 +143,12 @@ export class GarbageQueue {
   private unstamp(stamped: Stamped): void {
     if (--stamped.left === 0) this.stamped.take()
     const { value: meta } = stamped.metas.next() as IteratorYieldResult<Meta>
+    // Summarised nodes up to the bound are as good as dropped; what still names them may forget them.
+    dropUpTo(stamped.bound, meta.existence === null ? null : meta.existence.creator)
+    if (meta.group !== null) for (const operand of meta.group.operands) dropUpTo(stamped.bound, operand)
     if (meta.readStamp <= stamped.bound) meta.readStamp = 0
     if (meta.existenceReadStamp <= stamped.bound) meta.existenceReadStamp = 0
+    if (meta.readStamp === 0) this.reconsider(meta)
     if (meta.older === null) this.release(meta)
   }
 
@@ -164,15 +168,15 @@ export class GarbageQueue {
     this.counters.versions++
     if (meta.older !== null) return
     const { store, id } = meta
-    if (store.headOf(id) === ABSENT) this.addTombstone(store, id, store.sequenceOf(id))
+    if (store.headOf(id) === undefined) this.addTombstone(store, id, store.sequenceOf(id))
     else this.release(meta)
   }
 
   private tryUnlink(tombstone: Tombstone): void {
     const { store, id, sequence } = tombstone
-    if (store.headOf(id) !== ABSENT || store.sequenceOf(id) !== sequence) return
+    if (store.headOf(id) !== undefined || store.sequenceOf(id) !== sequence) return
     const meta = store.metaOf(id)
-    if (meta !== undefined && (meta.older !== null || meta.idleDeleters !== null)) return
+    if (meta !== undefined && (meta.older !== null || meta.idleDeleters !== null || meta.readStamp !== 0)) return
     store.unlink(id)
     this.counters.keys++
   }
@@ -212,12 +216,15 @@ export class GarbageQueue {
     meta.existenceReaders = retained(meta.existenceReaders)
     if (meta.idleDeleters !== null) {
       meta.idleDeleters = retained(meta.idleDeleters)
-      const { store, id } = meta
-      if (meta.idleDeleters === null && store.metaOf(id) === meta && store.headOf(id) === ABSENT) {
-        this.addTombstone(store, id, store.sequenceOf(id))
-      }
+      if (meta.idleDeleters === null) this.reconsider(meta)
     }
     if (meta.older === null) this.release(meta)
+  }
+
+  /** Queues a tombstone again that had to stay for what its history said. */
+  private reconsider(meta: Meta): void {
+    const { store, id } = meta
+    if (store.metaOf(id) === meta && store.headOf(id) === undefined) this.addTombstone(store, id, store.sequenceOf(id))
   }
 
   /** Takes away a history that says nothing. */
@@ -236,6 +243,10 @@ export class GarbageQueue {
     const chunk = meta.store.chunks[meta.id >>> CHUNK_BITS] as Chunk
     if (chunk.metaAt(meta.id & CHUNK_MASK) === meta) chunk.setMeta(meta.id & CHUNK_MASK, undefined)
   }
+}
+
+function dropUpTo(bound: number, node: Node | null): void {
+  if (node !== null && node.summarised && node.commit <= bound) node.dropped = true
 }
 
 function isRetained(node: Node): boolean {

@@ -8,7 +8,7 @@
 import type { Node } from './node.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
-import { ABSENT, Existence, MergeGroup, type Meta, Version } from './version.ts'
+import { Existence, MergeGroup, type Meta, Version } from './version.ts'
 import { DELETE, MERGE, type Pending } from './write-set.ts'
 
 /** Installs a pending write at `sequence`; returns whether it left a tombstone. */
@@ -27,7 +27,7 @@ export function install(
   const id = isNew ? store.create(pending.key) : pending.entry
   const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
   const i = id & CHUNK_MASK
-  const value = pending.kind === DELETE ? ABSENT : pending.kind === MERGE ? pending.merged : pending.value
+  const value = pending.kind === DELETE ? undefined : pending.kind === MERGE ? pending.merged : pending.value
   const oldValue = chunk.valueAt(i)
   const oldSequence = chunk.sequenceAt(i)
   const oldSize = chunk.sizeAt(i)
@@ -42,14 +42,14 @@ export function install(
     if (node !== null) node.metas.push(meta)
     else if (meta.older === null) chunk.setMeta(i, undefined)
   }
-  const size = value === ABSENT ? 0 : pending.kind === MERGE ? pending.mergedSize : pending.size
+  const size = value === undefined ? 0 : pending.kind === MERGE ? pending.mergedSize : pending.size
   chunk.setValue(i, value)
   chunk.setSequence(i, sequence)
   chunk.setSize(i, size)
   if (pinned >= 0) store.stampLeaf(id, sequence)
-  const delta = (value === ABSENT ? 0 : 1) - (oldValue === ABSENT ? 0 : 1)
+  const delta = (value === undefined ? 0 : 1) - (oldValue === undefined ? 0 : 1)
   if (delta !== 0 || size !== oldSize) store.resize(sequence, delta, size - oldSize, pinned)
-  if (value !== ABSENT) return false
+  if (value !== undefined) return false
   pending.entry = id
   return true
 }
@@ -93,7 +93,7 @@ function turnRegisters(
 ): void {
   const joinsGroup = pending.kind === MERGE && store.commutative && node !== null
   if (joinsGroup) {
-    meta.group ??= new MergeGroup(oldSequence, oldValue === ABSENT)
+    meta.group ??= new MergeGroup(oldSequence, oldValue === undefined)
     if (old !== null) old.group = meta.group
     meta.group.operands.push(node)
   } else {
@@ -109,8 +109,8 @@ function turnRegisters(
     meta.readStamp = 0
     meta.idleDeleters = null
   }
-  if (oldValue === ABSENT) {
-    if (value !== ABSENT) {
+  if (oldValue === undefined) {
+    if (value !== undefined) {
       meta.existence = node === null ? null : new Existence(sequence, node)
       meta.existenceReaders = null
       meta.existenceReadStamp = 0
@@ -119,7 +119,7 @@ function turnRegisters(
   }
   if (old !== null && node !== null) meta.existence ??= new Existence(0, null)
   if (old !== null) old.existence = meta.existence
-  if (value === ABSENT) {
+  if (value === undefined) {
     if (meta.existence !== null) meta.existence.successor = node
     meta.existence = null
     meta.existenceReaders = null

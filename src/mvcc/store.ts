@@ -18,12 +18,12 @@ import { VarveError } from '../errors.ts'
 import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/index.ts'
 import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } from '../maplet/core.ts'
 import { identityOf } from '../maplet/merges.ts'
-import { type Leaf, OrderedIndex } from '../skiplist/core.ts'
+import { KIND_MIXED, type Leaf, OrderedIndex } from '../skiplist/core.ts'
 import type { Node } from './node.ts'
 import type { RangeMark } from './predicates.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
-import { ABSENT, Meta, type Version } from './version.ts'
+import { Meta, type Version } from './version.ts'
 import type { Operands } from './write-set.ts'
 
 export const CHUNK_BITS = 12
@@ -57,7 +57,7 @@ export class Chunk {
     this.references[i * REFERENCES] = key
   }
 
-  /** The newest value, or ABSENT. */
+  /** The newest value, or undefined. */
   valueAt(i: number): unknown {
     return this.references[i * REFERENCES + 1]
   }
@@ -138,6 +138,8 @@ export class TableStore {
   readonly maplet: MapletCore
   /** Whether merges of this table commute, so that they do not conflict with each other. */
   readonly commutative: boolean
+  /** Whether every stored form that was ever admitted may be handed out as it is. */
+  allDirect = true
   /** Committed range reads that still matter, checked by writers. */
   rangeMarks: RangeMark[] = []
   /** Committed point reads of absent keys that still matter. */
@@ -202,19 +204,19 @@ export class TableStore {
     return meta
   }
 
-  /** The newest committed value of a key, or ABSENT. */
+  /** The newest committed value of a key, or undefined. */
   get(key: Key): unknown {
     const id = this.find(key)
-    return id < 0 ? ABSENT : (this.chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
+    return id < 0 ? undefined : (this.chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
   }
 
-  /** The value of an entry that the snapshot at `sequence` sees, or ABSENT. */
+  /** The value of an entry that the snapshot at `sequence` sees, or undefined. */
   valueAt(id: number, sequence: number): unknown {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     if (chunk.sequenceAt(i) <= sequence) return chunk.valueAt(i)
     const version = this.versionAt(id, sequence)
-    return version === null ? ABSENT : version.value
+    return version === null ? undefined : version.value
   }
 
   /** The chained version that the snapshot at `sequence` sees, given that it does not see the head. */
@@ -225,14 +227,14 @@ export class TableStore {
     return version
   }
 
-  /** Makes an entry for a key that has none, with an ABSENT head of sequence 0. */
+  /** Makes an entry for a key that has none, with an undefined head of sequence 0. */
   create(key: Key): number {
     const id = this.free.length > 0 ? (this.free.pop() as number) : this.allocate()
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     const high = hashKey(key, this.maplet)
     chunk.setKey(i, key)
-    chunk.setValue(i, ABSENT)
+    chunk.setValue(i, undefined)
     chunk.setSequence(i, 0)
     chunk.setSize(i, 0)
     this.maplet.insert(high, hashLow, id)
@@ -249,7 +251,7 @@ export class TableStore {
     this.maplet.remove(high, hashLow, id)
     this.index.remove(key)
     chunk.setKey(i, '')
-    chunk.setValue(i, ABSENT)
+    chunk.setValue(i, undefined)
     chunk.setMeta(i, undefined)
     chunk.setSequence(i, 0)
     this.free.push(id)
@@ -300,19 +302,27 @@ export class TableStore {
   }
 
   /**
-   * The stored form of a key after applying operands to a stored form (ABSENT: to the operator's identity). Runs user code.
+   * The stored form of a key after applying operands to a stored form (undefined: to the operator's identity). Runs user code.
    * @throws VarveError `INVALID_ARGUMENT` without an operator, `INVALID_VALUE` if the codec refuses the result.
    */
   applyMerge(key: Key, current: unknown, operands: Operands): unknown {
     const { merge, resident } = this.spec
     if (merge === undefined) throw this.withoutOperator()
     try {
-      let value = current === ABSENT ? privateIdentity(merge) : resident.release(current)
+      let value = current === undefined ? privateIdentity(merge) : resident.release(current)
       for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
-      return resident.admit(value)
+      return this.admit(value)
     } catch (error) {
       throw this.placed(error, key)
     }
+  }
+
+  /** The private stored form of a value. Throws `INVALID_VALUE`. */
+  admit(value: unknown): unknown {
+    const { resident } = this.spec
+    const stored = resident.admit(value)
+    if (this.allDirect && !resident.direct && resident.handsOut?.(stored) !== true) this.allDirect = false
+    return stored
   }
 
   withoutOperator(): VarveError {
@@ -355,6 +365,11 @@ export class TableStore {
     return id
   }
 
+  /** Whether all keys are strings or numbers, which are handed out as they are. */
+  get plainKeys(): boolean {
+    return this.index.kind !== KIND_MIXED
+  }
+
   /** Entries that exist, tombstones included. */
   get entries(): number {
     return this.allocated - this.free.length
@@ -372,7 +387,7 @@ export class TableStore {
       for (const id of leaf.values) {
         entries++
         versions += this.checkEntry(id, leaf, clock, snapshots)
-        if (this.headOf(id) === ABSENT) continue
+        if (this.headOf(id) === undefined) continue
         live++
         bytes += (this.chunks[id >>> CHUNK_BITS] as Chunk).sizeAt(id & CHUNK_MASK)
       }
@@ -391,7 +406,7 @@ export class TableStore {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     if (chunk.leafAt(id & CHUNK_MASK) !== leaf.id) throw new Error(`I1: ${place} does not know its leaf`)
     const head = this.sequenceOf(id)
-    if (head > clock || (head <= 0 && this.headOf(id) !== ABSENT))
+    if (head > clock || (head <= 0 && this.headOf(id) !== undefined))
       throw new Error(`${place}: its head is of commit ${head}, the clock is at ${clock}`)
     let versions = 0
     let above = head

@@ -24,6 +24,11 @@ export class Summary {
         meta.readers = without(meta.readers, node)
         meta.readStamp = Math.max(meta.readStamp, node.commit)
       }
+      if (meta.idleDeleters?.includes(node) === true) {
+        // It comes before the next writer of the key, exactly as a reader does.
+        meta.idleDeleters = without(meta.idleDeleters, node)
+        meta.readStamp = Math.max(meta.readStamp, node.commit)
+      }
       if (meta.existenceReaders?.includes(node) === true) {
         meta.existenceReaders = without(meta.existenceReaders, node)
         meta.existenceReadStamp = Math.max(meta.existenceReadStamp, node.commit)

@@ -19,7 +19,6 @@ import type { Favour } from './favour.ts'
 import { RangeRead, type ReadLevel } from './predicates.ts'
 import type { SnapshotSlot } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
-import { ABSENT } from './version.ts'
 import { DELETE, MERGE, NONE, Operands, type Pending, type PendingKind, SET, type Undo, WriteSet } from './write-set.ts'
 
 /** How a transaction takes part in certification. */
@@ -162,7 +161,7 @@ export class TableView {
     this.tracked = txn.serializable && txn.mode !== SAFE
   }
 
-  /** The value the transaction sees, or ABSENT. */
+  /** The value the transaction sees, or undefined. */
   get(key: Key): unknown {
     if (this.writes !== null) {
       const pending = this.writes.find(key)
@@ -177,13 +176,13 @@ export class TableView {
     const id = store.find(key)
     if (id < 0) {
       if (this.tracked) this.noteAbsent(key)
-      return ABSENT
+      return undefined
     }
     const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     const value = chunk.sequenceAt(i) <= this.snapshot ? chunk.valueAt(i) : store.valueAt(id, this.snapshot)
     if (this.tracked) {
-      if (value === ABSENT) this.noteAbsent(key)
+      if (value === undefined) this.noteAbsent(key)
       else this.noteRead(id)
     }
     return value
@@ -197,7 +196,7 @@ export class TableView {
     }
     const store = this.store
     const id = store.find(key)
-    const present = id >= 0 && store.valueAt(id, this.snapshot) !== ABSENT
+    const present = id >= 0 && store.valueAt(id, this.snapshot) !== undefined
     if (this.tracked) {
       if (present) this.existenceReads.push(id)
       else this.noteAbsent(key)
@@ -228,7 +227,7 @@ export class TableView {
     const writes = (this.writes ??= new WriteSet())
     const pending = writes.need(key)
     if (pending.kind === SET || pending.kind === DELETE) {
-      const before = pending.kind === SET ? pending.value : ABSENT
+      const before = pending.kind === SET ? pending.value : undefined
       const merged = this.store.applyMerge(pending.key, before, new Operands(operand, null))
       this.assign(writes, pending, SET, merged, this.store.sizeOfEntry(pending.key, merged))
       return
@@ -253,7 +252,7 @@ export class TableView {
   /** What the transaction sees of a key it has a pending write for; merging reads the committed value below. */
   ownValue(pending: Pending): unknown {
     if (pending.kind === SET) return pending.value
-    if (pending.kind === DELETE) return ABSENT
+    if (pending.kind === DELETE) return undefined
     return this.store.applyMerge(pending.key, this.committed(pending.key), pending.value as Operands)
   }
 
@@ -274,8 +273,8 @@ export class TableView {
     for (const pending of this.writes.list) {
       if (pending.kind === NONE) continue
       const id = this.store.find(pending.key)
-      const before = id < 0 ? ABSENT : this.store.valueAt(id, this.snapshot)
-      if (before !== ABSENT) {
+      const before = id < 0 ? undefined : this.store.valueAt(id, this.snapshot)
+      if (before !== undefined) {
         size--
         bytes -= this.store.sizeOfEntry(pending.key, before)
       }

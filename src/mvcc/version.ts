@@ -5,7 +5,7 @@
  * {@link Meta}, which exists only while it says something: older versions that an open snapshot still needs, marks of
  * committed readers, and the registers of existence and of merge groups.
  *
- *   column:  key | value (newest or ABSENT) | sequence | size | leaf | meta ──┐
+ *   column:  key | value (newest or undefined) | sequence | size | leaf | meta ──┐
  *                                                                             v
  *   Meta { older ─> Version ─> Version …   readers   existence   group }
  *
@@ -15,12 +15,11 @@
  *     the loss of the versions in between.
  * I4  All versions written by merges since the last plain write share one {@link MergeGroup}; all versions since the last
  *     creation or deletion share one {@link Existence}. Plain heads without history have neither: null means "long ago".
+ * I5  Where a key has no value (a tombstone, the state before the first insert) the value is `undefined`, which is no stored
+ *     form. It is compared with the literal: against anything that is imported, V8 would look into the value, a cache miss.
  */
 import type { Node } from './node.ts'
 import type { TableStore } from './store.ts'
-
-/** Stands in the value column, and in chains, where a key has no value: a tombstone or the state before the first insert. */
-export const ABSENT: unique symbol = Symbol('absent')
 
 /**
  * The versions that commutative merges made on top of one base. There is no order between two members of a group, so a
