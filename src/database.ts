@@ -14,11 +14,15 @@ import type { TableResolver } from './transaction.ts'
 
 /** What `check()` found. */
 export interface CheckReport {
+  /** Whether nothing was found. */
   readonly ok: boolean
   /** One sentence for each violated invariant, with its place. */
   readonly problems: readonly string[]
+  /** Tables walked. */
   readonly tables: number
+  /** Live keys in them. */
   readonly keys: number
+  /** Old versions kept for open snapshots. */
   readonly versions: number
 }
 
@@ -217,6 +221,7 @@ export class Database<K, V> implements AnyDatabase {
     return this.#closing
   }
 
+  /** Closes at the end of a scope: `await using db = …`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }

@@ -69,10 +69,13 @@ export function invariant(condition: boolean, message: string): asserts conditio
 export interface ConflictEdge {
   /** Ids of transactions, as in `Transaction.id`; -1 where it is no longer known. */
   readonly from: number
+  /** Who must come after it. */
   readonly to: number
   /** `ww`: `to` overwrote what `from` wrote. `wr`: `to` read what `from` wrote. `rw`: `to` overwrote what `from` read. */
   readonly kind: 'ww' | 'wr' | 'rw'
+  /** Name of the table. */
   readonly table: string
+  /** The key over which they meet. */
   readonly key: unknown
 }
 
@@ -87,6 +90,7 @@ export interface ConflictReport {
    * - `graph-full`: too many transactions were in flight to decide exactly.
    */
   readonly reason: 'cycle' | 'overwritten' | 'favoured' | 'graph-full'
+  /** The cycle, edge by edge; each begins where the one before ends. */
   readonly edges: readonly ConflictEdge[]
   /** Ids of the transactions in the cycle. */
   readonly transactions: readonly number[]

@@ -46,6 +46,7 @@ export class Handle<K, V> implements Reader<K, V> {
 
   // --- reading ------------------------------------------------------------------------------------------------------------
 
+  /** See {@link Reader.get}. */
   get(key: K): V | undefined {
     const core = this.#core
     if (core.state.closed !== null) throw core.state.closed
@@ -58,46 +59,56 @@ export class Handle<K, V> implements Reader<K, V> {
     return stored === undefined ? undefined : core.release(stored, admitted)
   }
 
+  /** See {@link Reader.getMany}. */
   getMany(keys: Iterable<K>): (V | undefined)[] {
     return this.#read((tx) => tx.getMany(keys))
   }
 
+  /** See {@link Reader.has}. */
   has(key: K): boolean {
     this.#ensureOpen()
     this.#core.counts.has++
     return this.#core.store.get(this.#core.admitKey(key)) !== undefined
   }
 
+  /** See {@link Reader.entries}. */
   entries(range?: Range<K>): IterableIterator<[K, V]> {
     return new HandleIterator<K, V, [K, V]>(this.#core, this.#scanBounds(range), 'entry')
   }
 
+  /** See {@link Reader.keys}. */
   keys(range?: Range<K>): IterableIterator<K> {
     return new HandleIterator<K, V, K>(this.#core, this.#scanBounds(range), 'key')
   }
 
+  /** See {@link Reader.values}. */
   values(range?: Range<K>): IterableIterator<V> {
     return new HandleIterator<K, V, V>(this.#core, this.#scanBounds(range), 'value')
   }
 
+  /** See {@link Reader.count}. */
   count(range?: Range<K>): number {
     return this.#read((tx) => tx.count(range))
   }
 
+  /** See {@link Reader.stream}. */
   stream(range?: Range<K>): AsyncIterableIterator<[K, V]> {
     return new Stream(this.entries(range))
   }
 
+  /** See {@link Reader.prefetch}. */
   async prefetch(what: Iterable<K> | Range<K>): Promise<void> {
     this.#ensureOpen()
     checkPrefetch(what, this.#core)
   }
 
+  /** See {@link Reader.size}. */
   get size(): number {
     this.#ensureOpen()
     return this.#core.store.size
   }
 
+  /** See {@link Reader.sizeBytes}. */
   get sizeBytes(): number {
     this.#ensureOpen()
     return this.#core.store.bytes

@@ -30,7 +30,10 @@ export interface TableOptions<K, V> {
   value?: ValueCodec<V> | undefined
   /** Merge operator. Default: none, `merge()` is refused. */
   merge?: MergeOperator<V, never> | undefined
-  /** Bytes that an entry counts for in `sizeBytes` and `memoryUsage()`. Default: an estimate of its memory. */
+  /**
+   * Bytes that an entry counts for in `sizeBytes` and `memoryUsage()`: 0 to 2^32 - 1, fractions are rounded up. Default: an
+   * estimate of its memory.
+   */
   sizeOf?: ((key: K, value: V) => number) | undefined
   /** A hint that presizes and never limits: expected entries and bytes. */
   capacity?: { entries?: number | undefined; bytes?: number | undefined } | undefined
@@ -77,12 +80,19 @@ export interface TransactionOptions {
 
 /** The options a database runs with: `db.options`. */
 export interface ResolvedOptions {
+  /** See {@link DatabaseOptions.durability}. */
   readonly durability: 'memory'
+  /** See {@link DatabaseOptions.isolation}. */
   readonly isolation: Isolation
+  /** See {@link DatabaseOptions.vacuum}. */
   readonly vacuum: { readonly intervalMs: number } | false
+  /** See {@link DatabaseOptions.maplet}. */
   readonly maplet: { readonly capacity: number; readonly falsePositiveRate: number; readonly autoResize: boolean }
+  /** ms; Infinity if there is no limit. */
   readonly maxTransactionAgeMs: number
+  /** ms; Infinity if there is no limit. */
   readonly maxSnapshotAgeMs: number
+  /** See {@link DatabaseOptions.clock}. */
   readonly clock: () => number
 }
 

@@ -53,6 +53,7 @@ export class ViewReader<K, V> implements Reader<K, V> {
     this.view = txn.view(core.store)
   }
 
+  /** See {@link Reader.get}. */
   get(key: K): V | undefined {
     if (this.txn.state !== ACTIVE) this.fail()
     const core = this.core
@@ -62,6 +63,7 @@ export class ViewReader<K, V> implements Reader<K, V> {
     return stored === undefined ? undefined : core.release(stored, admitted)
   }
 
+  /** See {@link Reader.getMany}. */
   getMany(keys: Iterable<K>): (V | undefined)[] {
     requireIterable(keys, 'getMany')
     const values: (V | undefined)[] = []
@@ -69,24 +71,29 @@ export class ViewReader<K, V> implements Reader<K, V> {
     return values
   }
 
+  /** See {@link Reader.has}. */
   has(key: K): boolean {
     this.ensureActive()
     this.core.counts.has++
     return this.view.has(this.core.admitKey(key))
   }
 
+  /** See {@link Reader.entries}. */
   entries(range?: Range<K>): IterableIterator<[K, V]> {
     return new RangeIterator<K, V, [K, V]>(this.core, this.scan(range, 'value'), 'entry', this.txn, this.owner)
   }
 
+  /** See {@link Reader.keys}. */
   keys(range?: Range<K>): IterableIterator<K> {
     return new RangeIterator<K, V, K>(this.core, this.scan(range, 'existence'), 'key', this.txn, this.owner)
   }
 
+  /** See {@link Reader.values}. */
   values(range?: Range<K>): IterableIterator<V> {
     return new RangeIterator<K, V, V>(this.core, this.scan(range, 'value'), 'value', this.txn, this.owner)
   }
 
+  /** See {@link Reader.count}. */
   count(range?: Range<K>): number {
     const cursor = this.scan(range, 'existence')
     let count = 0
@@ -94,20 +101,24 @@ export class ViewReader<K, V> implements Reader<K, V> {
     return count
   }
 
+  /** See {@link Reader.stream}. */
   stream(range?: Range<K>): AsyncIterableIterator<[K, V]> {
     return new Stream(this.entries(range))
   }
 
+  /** See {@link Reader.prefetch}. */
   async prefetch(what: Iterable<K> | Range<K>): Promise<void> {
     this.ensureActive()
     checkPrefetch(what, this.core)
   }
 
+  /** See {@link Reader.size}. */
   get size(): number {
     this.ensureActive()
     return this.view.ownSize().size
   }
 
+  /** See {@link Reader.sizeBytes}. */
   get sizeBytes(): number {
     this.ensureActive()
     return this.view.ownSize().bytes

@@ -41,6 +41,7 @@ export class Snapshot<K, V> extends ViewReader<K, V> {
     this.core.state.engine.rollback(this.txn)
   }
 
+  /** Closes at the end of a scope: `using snapshot = …`. */
   [Symbol.dispose](): void {
     this.close()
   }

@@ -11,6 +11,7 @@ export interface Stats {
   readonly sequence: number
   /** Calls by kind. */
   readonly operations: Readonly<OperationCounts>
+  /** How transactions ended. */
   readonly transactions: {
     /** Commits that wrote something, autocommit included. */
     readonly commits: number
@@ -36,6 +37,7 @@ export interface Stats {
     /** Active right now, snapshots and iterators included. */
     readonly open: number
   }
+  /** What the certifier remembers, and how hard it worked. */
   readonly certifier: {
     /** Committed transactions kept because they may still matter. */
     readonly retained: number
@@ -47,6 +49,7 @@ export interface Stats {
   }
   /** Versions in memory, newest ones and tombstones included. */
   readonly versions: number
+  /** Old versions and deleted keys. */
   readonly garbage: {
     /** Versions that only an open snapshot still sees. */
     readonly chained: number
@@ -60,10 +63,13 @@ export interface Stats {
     /** Commits since the newest safe snapshot. */
     readonly safeSnapshotLag: number
   }
+  /** Estimated bytes: keys and values, what they cost beyond that, and both. */
   readonly memory: { readonly totalBytes: number; readonly entryBytes: number; readonly overheadBytes: number }
+  /** By name. */
   readonly tables: Readonly<Record<string, TableStats>>
 }
 
+/** Figures of one table. */
 export interface TableStats {
   /** Live keys. */
   readonly keys: number
@@ -71,6 +77,7 @@ export interface TableStats {
   readonly tombstones: number
   /** Bytes of live keys and values. */
   readonly bytes: number
+  /** State of its hash filter. */
   readonly maplet: MapletStats
 }
 

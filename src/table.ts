@@ -9,7 +9,9 @@ declare const types: unique symbol
 
 /** A table with keys K and values V. Define it once, use it with any database: `db.handle(accounts)`. */
 export interface Table<K, V> {
+  /** What it is called; the identity of the table in a database. */
   readonly name: string
+  /** As given to {@link table}. */
   readonly options: Readonly<TableOptions<K, V>>
   /** Carries the types; never present at run time. */
   readonly [types]?: (key: K, value: V) => [K, V]

@@ -66,7 +66,10 @@ export class Transaction<K, V> extends ViewReader<K, V> {
 
   #put(key: Key, value: V): void {
     const stored = this.core.admitValue(value, key)
-    this.view.set(key, stored, this.core.sizeOf(key, stored))
+    const size = this.core.sizeOf(key, stored)
+    // Getters inside the value and a sizeOf of the application's own may have ended the transaction.
+    this.ensureActive()
+    this.view.set(key, stored, size)
   }
 
   /** Deletes a key; returns whether it had a value. Reads existence. */

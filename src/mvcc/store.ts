@@ -345,8 +345,11 @@ export class TableStore {
     const { sizeOf, resident } = this.spec
     if (sizeOf === undefined) return sizeOfKey(key) + resident.sizeOf(stored)
     const size = sizeOf(releaseKey(key), resident.release(stored))
-    if (Number.isFinite(size) && size >= 0) return Math.min(Math.round(size), HALF - 1)
-    throw new VarveError('INVALID_ARGUMENT', `sizeOf of table '${this.spec.name}' did not return a number of bytes`)
+    if (Number.isFinite(size) && size >= 0 && size < HALF) return Math.ceil(size)
+    throw new VarveError(
+      'INVALID_ARGUMENT',
+      `sizeOf of table '${this.spec.name}' must return a number of bytes from 0 to ${HALF - 1}`,
+    )
   }
 
   /** Throws `CAPACITY_EXCEEDED` if `count` more keys would not fit; nothing has changed then. */
