@@ -1,0 +1,122 @@
+/**
+ * The data of all workloads: string keys of 16 to 24 characters in random order, small objects as values. Everything comes
+ * from seeds, so that two runs, and all contestants of one run, see the same.
+ */
+
+const ALPHABET = 'abcdefghijklmnopqrstuvwxyz0123456789'
+const PREFIX = 'acct:'
+const SHORTEST = 16
+const LONGEST = 24
+
+/** What every account holds at the start of a workload that moves money. */
+export const OPENING_BALANCE = 1000
+
+/**
+ * Random numbers from a seed (Marsaglia's xorshift, 32 bits).
+ *
+ * @param {number} seed
+ * @returns {(bound: number) => number} gives an integer in [0, bound)
+ */
+export function randomOf(seed) {
+  let state = (seed ^ 0x9e3779b9) | 0
+  if (state === 0) state = 1
+  return (bound) => {
+    state ^= state << 13
+    state ^= state >>> 17
+    state ^= state << 5
+    return (state >>> 0) % bound
+  }
+}
+
+/**
+ * Distinct keys in random order. Flat one-byte strings, none of which has been hashed yet.
+ *
+ * @param {number} count
+ * @param {number} seed
+ * @returns {string[]}
+ */
+export function makeKeys(count, seed) {
+  const random = randomOf(seed)
+  const bytes = Buffer.alloc(LONGEST)
+  bytes.latin1Write(PREFIX, 0)
+  const keys = new Array(count)
+  const seen = new Set()
+  for (let i = 0; i < count; i++) {
+    const length = SHORTEST + random(LONGEST - SHORTEST + 1)
+    for (let at = PREFIX.length; at < length; at++) bytes[at] = ALPHABET.charCodeAt(random(ALPHABET.length))
+    const key = bytes.latin1Slice(0, length)
+    // A collision would make an insert into an update; with 11 random characters it all but never happens.
+    if (count <= 10_000) {
+      if (seen.has(key)) throw new Error(`seed ${seed} makes the key ${key} twice`)
+      seen.add(key)
+    }
+    keys[i] = key
+  }
+  return keys
+}
+
+/**
+ * Equal strings that are other objects and have not been hashed yet, as when keys are parsed from requests.
+ *
+ * @param {readonly string[]} keys
+ * @returns {string[]}
+ */
+export function freshCopies(keys) {
+  const bytes = Buffer.alloc(LONGEST)
+  return keys.map((key) => bytes.latin1Slice(0, bytes.latin1Write(key, 0)))
+}
+
+/**
+ * @param {number} id
+ * @returns {{ id: number, owner: string, balance: number }}
+ */
+export function makeValue(id) {
+  return { id, owner: `owner ${id}`, balance: OPENING_BALANCE }
+}
+
+/**
+ * @param {number} count
+ * @returns {{ id: number, owner: string, balance: number }[]}
+ */
+export function makeValues(count) {
+  const values = new Array(count)
+  for (let id = 0; id < count; id++) values[id] = makeValue(id)
+  return values
+}
+
+/**
+ * Random members, with repetition.
+ *
+ * @template T
+ * @param {readonly T[]} items
+ * @param {number} count
+ * @param {number} seed
+ * @returns {T[]}
+ */
+export function draw(items, count, seed) {
+  const random = randomOf(seed)
+  const drawn = new Array(count)
+  for (let i = 0; i < count; i++) drawn[i] = items[random(items.length)]
+  return drawn
+}
+
+/**
+ * Transfers to make: payer, payee (never the same) and amount.
+ *
+ * @param {readonly string[]} keys
+ * @param {number} count
+ * @param {number} seed
+ */
+export function planTransfers(keys, count, seed) {
+  const random = randomOf(seed)
+  const payers = new Array(count)
+  const payees = new Array(count)
+  const amounts = new Array(count)
+  for (let i = 0; i < count; i++) {
+    const payer = random(keys.length)
+    payers[i] = keys[payer]
+    payees[i] = keys[(payer + 1 + random(keys.length - 1)) % keys.length]
+    amounts[i] = 1 + random(100)
+  }
+  return { payers, payees, amounts }
+}

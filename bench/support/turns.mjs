@@ -1,0 +1,101 @@
+/** How long the event loop is held up. */
+
+import { openSync, readSync } from 'node:fs'
+import { PerformanceObserver } from 'node:perf_hooks'
+
+/** The next turn of the event loop. */
+export const turn = () => new Promise((resolve) => setImmediate(resolve))
+
+/**
+ * How long this thread has been ready to run without being given a processor, ms, as far as the system tells (Linux): on a
+ * machine that is shared, this is what others take.
+ */
+class Waiting {
+  #file = -1
+  #buffer = Buffer.alloc(64)
+
+  constructor() {
+    try {
+      this.#file = openSync('/proc/thread-self/schedstat')
+    } catch {
+      // Nobody tells: nothing is subtracted.
+    }
+  }
+
+  now() {
+    if (this.#file < 0) return 0
+    const text = this.#buffer.latin1Slice(0, readSync(this.#file, this.#buffer, 0, 64, 0))
+    return Number(text.split(' ', 2)[1]) / 1e6
+  }
+}
+
+const waiting = new Waiting()
+
+/**
+ * Lengths of the turns of the event loop, as the clock has them and less the time in which there was no processor for this
+ * thread; and the longest (of the latter) in which each kind of thing was done.
+ */
+export class Turns {
+  /** @type {Map<string, number>} */
+  longest = new Map()
+  /** @type {number[]} */
+  #lengths = []
+  /** @type {number[]} */
+  #running = []
+  #last = performance.now()
+  #waited = waiting.now()
+  /** @type {Set<string>} */
+  #done = new Set()
+
+  /** @param {string} kind what this turn did, among others */
+  did(kind) {
+    this.#done.add(kind)
+  }
+
+  async end() {
+    await turn()
+    const now = performance.now()
+    const waited = waiting.now()
+    const length = now - this.#last
+    const running = Math.max(0, length - (waited - this.#waited))
+    this.#last = now
+    this.#waited = waited
+    this.#lengths.push(length)
+    this.#running.push(running)
+    for (const kind of this.#done) if (running > (this.longest.get(kind) ?? 0)) this.longest.set(kind, running)
+    this.#done.clear()
+  }
+
+  /** @param {number} share */
+  quantile(share) {
+    return quantile(this.#lengths, share)
+  }
+
+  /** @param {number} share */
+  quantileRunning(share) {
+    return quantile(this.#running, share)
+  }
+}
+
+/**
+ * @param {readonly number[]} lengths
+ * @param {number} share
+ */
+function quantile(lengths, share) {
+  const sorted = Float64Array.from(lengths).sort()
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
+}
+
+/** Watches the garbage collector; what it returns stops watching and gives its longest pause, ms. */
+export function watchCollector() {
+  let longest = 0
+  const observer = new PerformanceObserver((list) => {
+    for (const { duration } of list.getEntries()) longest = Math.max(longest, duration)
+  })
+  observer.observe({ entryTypes: ['gc'] })
+  return async () => {
+    await turn()
+    observer.disconnect()
+    return longest
+  }
+}
