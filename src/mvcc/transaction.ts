@@ -180,7 +180,11 @@ export class TableView {
     }
     const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
-    const value = chunk.sequenceAt(i) <= this.snapshot ? chunk.valueAt(i) : store.valueAt(id, this.snapshot)
+    // If nothing has committed since the snapshot every head is visible, and its sequence is a cache miss not taken.
+    const value =
+      this.txn.engine.clock === this.snapshot || chunk.sequenceAt(i) <= this.snapshot
+        ? chunk.valueAt(i)
+        : store.valueAt(id, this.snapshot)
     if (this.tracked) {
       if (value === undefined) this.noteAbsent(key)
       else this.noteRead(id)
