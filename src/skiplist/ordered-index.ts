@@ -255,7 +255,6 @@ export class OrderedIndex<K, V> {
   private forget(): void {
     this.kind = KIND_EMPTY
     this.hints.clear()
-    this.first.skip = 0
     this.first.wide = false
     this.trail.length = 0
     // The first leaf is the one the index began with: splits add to the right, and merges keep the left one.

@@ -36,6 +36,17 @@ describe('memory', () => {
     expect(bytesPerEntry(random.shuffle(Array.from({ length: COUNT }, (_, i) => i)))).toBeLessThan(24)
   })
 
+  it('shrinks with the leaves', () => {
+    const keys = Array.from({ length: COUNT }, (_, i) => i)
+    filled(keys.slice(0, 20_000))
+    const before = usedBytes()
+    const index = filled(keys)
+    // From 64 entries per leaf to 22, which is too many to merge.
+    for (const key of keys) if (key % 3 !== 0) index.remove(key)
+    expect(index.last.id).toBe(COUNT / 64 - 1)
+    expect((usedBytes() - before) / index.size).toBeLessThan(32)
+  })
+
   it('is given back when entries are removed', () => {
     const keys = Array.from({ length: COUNT }, (_, i) => `key-${i}`)
     filled(keys.slice(0, 20_000))

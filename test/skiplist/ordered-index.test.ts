@@ -18,6 +18,15 @@ function leavesOf<K, V>(index: OrderedIndex<K, V>): Leaf<K, V>[] {
   return leaves
 }
 
+/** The share of entries whose hint does not tell them from the one before. */
+function alikeHints(index: OrderedIndex<Key, number>): number {
+  let alike = 0
+  for (const { id, keys } of leavesOf(index)) {
+    for (let i = 1; i < keys.length; i++) if (index.hints.at(id, i) === index.hints.at(id, i - 1)) alike++
+  }
+  return alike / index.size
+}
+
 const sizes = (index: OrderedIndex<Key, number>): number[] => leavesOf(index).map(({ keys }) => keys.length)
 
 describe('splits', () => {
@@ -244,6 +253,33 @@ describe('kinds of keys', () => {
     for (let i = 0; i < 500; i++) index.insert(i, i)
     index.check()
     expect(index.get(250)).toBe(250)
+  })
+
+  it('gives the hints back with the first key of another type, and has them again once empty', () => {
+    const index = filled(0, 5000)
+    expect(index.hints.chunks).not.toEqual([])
+    index.insert(5, 5)
+    expect(index.hints.chunks).toEqual([])
+    index.clear()
+    index.insert('a', 1)
+    expect(index.hints.chunks).toHaveLength(1)
+  })
+
+  it.each([
+    ['numbered keys', (i: number) => `user:${String(i).padStart(12, '0')}`],
+    ['words of letters', (i: number) => `/home/${((i * 48_271) % 999_983).toString(36)}`],
+    ['upper case', (i: number) => `01HV${((i * 48_271) % 999_983).toString(36).toUpperCase()}ZZ`],
+    ['another script', (i: number) => `имя-${String.fromCharCode(0x4e00 + i)}${i}`],
+  ])('has hints that tell most neighbours apart: %s', (_, make) => {
+    const index = new OrderedIndex<Key, number>(compareKeys)
+    for (let i = 0; i < 20_000; i++) index.insert(make((i * 7919) % 20_000), i)
+    expect(alikeHints(index)).toBeLessThan(0.1)
+  })
+
+  it('has such hints before anything is split, too', () => {
+    const index = new OrderedIndex<Key, number>(compareKeys)
+    for (let i = 0; i < 60; i++) index.insert(`${String.fromCharCode(0x4e00 + 59 - i)}`, i)
+    expect(alikeHints(index)).toBe(0)
   })
 
   it('compares strings by code unit, whatever their script', () => {

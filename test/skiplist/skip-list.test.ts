@@ -305,6 +305,16 @@ describe('iterators', () => {
     expect(seen).toHaveLength(20 + (1189 - 1048))
   })
 
+  it('keep to their bounds when keys beyond them come into the block they are in', () => {
+    for (const reverse of [false, true]) {
+      const list = numbered(5)
+      const iterator = list.keys({ gte: 0, lte: 4, reverse })
+      iterator.next()
+      list.set(9, '').set(-9, '').set(2.5, '')
+      expect([...iterator]).toEqual(reverse ? [3, 2.5, 2, 1, 0] : [1, 2, 2.5, 3, 4])
+    }
+  })
+
   it('go on after clear() with what comes later in their direction', () => {
     const list = numbered(100)
     const iterator = list.keys({ gte: 50 })
