@@ -23,7 +23,7 @@ export abstract class Part {
 }
 
 /** What to hand out for something stored. */
-export function revived(stored: unknown): unknown {
+function revived(stored: unknown): unknown {
   return stored instanceof Part ? stored.revive() : stored
 }
 

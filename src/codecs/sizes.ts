@@ -6,7 +6,7 @@
 /** A reference in a column, an array or an object. */
 export const SLOT_BYTES = 8
 /** A double in a box of its own. Integers of 32 bits live in their slot. */
-export const DOUBLE_BYTES = 16
+const DOUBLE_BYTES = 16
 const STRING_HEADER_BYTES = 16
 const OBJECT_HEADER_BYTES = 24
 const ARRAY_HEADER_BYTES = 32
