@@ -2,5 +2,5 @@
 
 export { Cursor } from './cursor.ts'
 export { KIND_MIXED } from './kind.ts'
-export { LEAF_MAX, Leaf } from './leaf.ts'
+export { Leaf } from './leaf.ts'
 export { OrderedIndex } from './ordered-index.ts'
