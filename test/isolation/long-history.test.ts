@@ -62,7 +62,7 @@ describe('a long history', () => {
     await engine.database.close()
   })
 
-  it('stays serializable with room for a handful of transactions in the graph', { timeout: 120_000 }, async () => {
+  it('stays serializable with room for a handful of transactions in the graph', { timeout: 300_000 }, async () => {
     for (const graphCap of [3, 30]) {
       const engine = DatabaseEngine.with({ graphCap })
       const random = new Random(`graph of ${graphCap}`)
