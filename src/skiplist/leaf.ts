@@ -59,23 +59,33 @@ export function insertEntry<K, V>(leaf: Leaf<K, V>, index: number, key: K, value
     leaf.keys = padded(leaf.keys, GROWTH)
     leaf.values = padded(leaf.values, GROWTH)
   }
+  // By hand, and twice over: splice() allocates its result, and a loop that sees both arrays sees two kinds of elements.
+  const { keys, values } = leaf
   if (index === length) {
-    leaf.keys.push(key)
-    leaf.values.push(value)
+    keys.push(key)
+    values.push(value)
   } else {
-    leaf.keys.splice(index, 0, key)
-    leaf.values.splice(index, 0, value)
+    keys.push(keys[length - 1] as K)
+    for (let i = length - 1; i > index; i--) keys[i] = keys[i - 1] as K
+    keys[index] = key
+    values.push(values[length - 1] as V)
+    for (let i = length - 1; i > index; i--) values[i] = values[i - 1] as V
+    values[index] = value
   }
   touch(leaf)
 }
 
 /** Removes the entry at `index`. */
 export function removeEntry<K, V>(leaf: Leaf<K, V>, index: number): void {
-  leaf.keys.splice(index, 1)
-  leaf.values.splice(index, 1)
-  if (leaf.keys.length % GROWTH === 0) {
-    leaf.keys = leaf.keys.slice()
-    leaf.values = leaf.values.slice()
+  const { keys, values } = leaf
+  const length = keys.length - 1
+  for (let i = index; i < length; i++) keys[i] = keys[i + 1] as K
+  for (let i = index; i < length; i++) values[i] = values[i + 1] as V
+  keys.pop()
+  values.pop()
+  if (length % GROWTH === 0) {
+    leaf.keys = keys.slice()
+    leaf.values = values.slice()
   }
   touch(leaf)
 }
