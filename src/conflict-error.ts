@@ -1,7 +1,7 @@
 /** Turns the engine's refusal into an error that explains itself. Made only when somebody will see it: it is not free. */
 import { type ConflictReport, SerializationError, type TransactionError, WriteConflictError } from './errors.ts'
 import { formatKey, releaseKey } from './keys/index.ts'
-import type { Conflict, ConflictStep } from './mvcc/conflict.ts'
+import type { Conflict, ConflictStep } from './mvcc/index.ts'
 
 const SHOWN_STEPS = 6
 const WHY = { ww: 'overwrote', wr: 'read from' } as const

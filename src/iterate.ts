@@ -1,8 +1,7 @@
 /** Iterators over ranges: lazy, one step at a time, closing what they hold when they end, however they end. */
-import { VarveError } from './errors.ts'
 import type { Key } from './keys/index.ts'
 import { ACTIVE, type ScanCursor, type Txn } from './mvcc/index.ts'
-import type { TableCore } from './table-core.ts'
+import { closedError, type TableCore } from './table-core.ts'
 
 /** What an iterator gives out per step. */
 export type StepKind = 'entry' | 'key' | 'value'
@@ -39,7 +38,7 @@ export class RangeIterator<K, V, T> implements IterableIterator<T> {
     if (this.#done) return { value: undefined, done: true }
     if (this.#txn.state !== ACTIVE) {
       this.#done = true
-      throw this.#core.state.closed ?? this.#txn.endedBy ?? ended(this.#txn)
+      throw closedError(this.#txn, this.#core.state)
     }
     if (!this.#cursor.next()) {
       this.#done = true
@@ -52,10 +51,6 @@ export class RangeIterator<K, V, T> implements IterableIterator<T> {
     this.#done = true
     return { value: undefined, done: true }
   }
-}
-
-function ended(txn: Txn): VarveError {
-  return new VarveError('TRANSACTION_CLOSED', `transaction ${txn.id} has ended; finish iterating inside its callback`)
 }
 
 /** What one step of a scan hands out. */

@@ -1,9 +1,8 @@
 /** Reading: the interface that handles, transactions and snapshots share, and its implementation on one transaction. */
-import { VarveError } from './errors.ts'
 import { RangeIterator, Stream } from './iterate.ts'
 import { type Range, resolveRange } from './keys/index.ts'
 import { ACTIVE, type ScanCursor, type TableView, type Txn } from './mvcc/index.ts'
-import { isIterable, requireIterable, type TableCore } from './table-core.ts'
+import { closedError, isIterable, requireIterable, type TableCore } from './table-core.ts'
 
 /**
  * Everything that can be read. All of it is synchronous and never waits for other transactions; `stream` and `prefetch`
@@ -138,18 +137,8 @@ export class ViewReader<K, V> implements Reader<K, V> {
 
   /** @internal */
   protected fail(): never {
-    throw closedError(this.txn, this.core)
+    throw closedError(this.txn, this.core.state)
   }
-}
-
-/** Why a transaction that is not active any more refuses a call. */
-export function closedError<K, V>(txn: Txn, core: TableCore<K, V>): VarveError {
-  if (core.state.closed !== null) return core.state.closed
-  if (txn.endedBy !== null) return txn.endedBy
-  return new VarveError(
-    'TRANSACTION_CLOSED',
-    `transaction ${txn.id} has ended; do not use it, or what it gave out lazily, after its callback has settled: is an await missing?`,
-  )
 }
 
 /** Checks what prefetch was given, as if it had something to load. */

@@ -127,7 +127,8 @@ async function retry<T>(
   let favour: Favour | null = null
   try {
     for (let runs = 1; ; runs++) {
-      if (conflict.reason !== 'favoured') losses++
+      // A reader runs again on a safe snapshot, which is never refused: that is no loss, however few retries are allowed.
+      if (conflict.reason !== 'favoured' && options.readOnly === false) losses++
       if (losses > options.retries) throw exhausted(conflict, options.retries)
       options.onRetry?.(conflictError(conflict), runs)
       state.retries++

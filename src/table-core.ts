@@ -9,7 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { lastSize, type Resident } from './codecs/index.ts'
 import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
-import { type Engine, operandForm, sizeOfKey, type TableStore } from './mvcc/index.ts'
+import { type Engine, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
 
 /** Reads and writes by kind since open. */
 export interface OperationCounts {
@@ -29,6 +29,16 @@ export interface DatabaseState {
   readonly counts: OperationCounts
   /** Attempts that were run again. */
   retries: number
+}
+
+/** Why a transaction that is not active any more refuses a call. */
+export function closedError(txn: Txn, state: DatabaseState): VarveError {
+  if (state.closed !== null) return state.closed
+  if (txn.endedBy !== null) return txn.endedBy
+  return new VarveError(
+    'TRANSACTION_CLOSED',
+    `transaction ${txn.id} has ended; do not use it, or what it gave out lazily, after its callback has settled: is an await missing?`,
+  )
 }
 
 export class TableCore<K, V> {
