@@ -216,8 +216,9 @@ export class ScanCursor {
   private enterFrom(key: Key, open: boolean): void {
     const index = this.store.index
     const leaf = index.seekLeaf(key)
-    const place = index.lowerBound(leaf, key)
-    const hit = place < leaf.keys.length && compareKeys(leaf.keys[place] as Key, key) === 0
+    const found = index.locate(leaf, key)
+    const hit = found >= 0
+    const place = hit ? found : ~found
     if (this.bounds.reverse) this.enter(leaf, hit && !open ? place : place - 1)
     else this.enter(leaf, hit && open ? place + 1 : place)
   }
