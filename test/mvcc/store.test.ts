@@ -1,0 +1,236 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+
+import type { Key } from '../../src/keys/index.ts'
+import { SnapshotSet, type SnapshotSlot } from '../../src/mvcc/snapshots.ts'
+import { Chunk, CHUNK_SIZE, type TableStore } from '../../src/mvcc/store.ts'
+import { Version } from '../../src/mvcc/version.ts'
+import { fcParameters, Random } from '../support/random.ts'
+import { makeStore, write } from './fixtures.ts'
+
+const nobody = new SnapshotSet()
+
+describe('TableStore', () => {
+  it('I1: finds what it created, under every kind of key, and nothing else', () => {
+    const store = makeStore()
+    const keys: Key[] = ['a', 1, 1n, true, Uint8Array.of(1), ['a', 1], '1', '']
+    const ids = keys.map((key, i) => write(store, nobody, key, i, i + 1))
+    expect(new Set(ids).size).toBe(keys.length)
+    keys.forEach((key, i) => {
+      expect(store.find(key)).toBe(ids[i])
+      expect(store.keyOf(ids[i] as number)).toEqual(key)
+      expect(store.get(key)).toBe(i)
+    })
+    for (const absent of ['b', 2, 2n, false, Uint8Array.of(2), ['a'], [1, 'a']]) {
+      expect(store.find(absent)).toBe(-1)
+      expect(store.get(absent)).toBeUndefined()
+    }
+    store.check(keys.length, nobody)
+  })
+
+  it('I1: gives ids out again once they are free, through every size of chunk', () => {
+    const store = makeStore()
+    const count = CHUNK_SIZE + 200
+    for (let i = 0; i < count; i++) write(store, nobody, i, i, i + 1)
+    expect([store.entries, store.chunks.length]).toEqual([count, 2])
+    store.check(count, nobody)
+    for (let i = 0; i < count; i += 2) {
+      const id = store.find(i)
+      write(store, nobody, i, undefined, count + i)
+      store.unlink(id)
+      expect(store.find(i)).toBe(-1)
+    }
+    expect(store.entries).toBe(count / 2)
+    store.check(count * 2, nobody)
+    for (let i = 0; i < count; i += 2) write(store, nobody, -1 - i, i, count * 2 + i)
+    expect([store.entries, store.chunks.length]).toEqual([count, 2])
+    for (let i = 0; i < count; i++) expect(store.get(i % 2 === 0 ? -1 - i : i)).toBe(i)
+    store.check(count * 4, nobody)
+  })
+
+  it('I2: shows each snapshot its version', () => {
+    const store = makeStore()
+    const snapshots = new SnapshotSet()
+    const id = write(store, snapshots, 'k', 'one', 1)
+    snapshots.acquire(1)
+    write(store, snapshots, 'k', 'two', 2)
+    snapshots.acquire(2)
+    write(store, snapshots, 'k', undefined, 3)
+    snapshots.acquire(3)
+    write(store, snapshots, 'k', 'four', 4)
+    expect([0, 1, 2, 3, 4, 9].map((sequence) => store.valueAt(id, sequence))).toEqual([
+      undefined,
+      'one',
+      'two',
+      undefined,
+      'four',
+      'four',
+    ])
+    expect(store.versions).toBe(3)
+    store.check(4, snapshots)
+  })
+
+  it('I2: keeps no version that nobody can see', () => {
+    const store = makeStore()
+    const snapshots = new SnapshotSet()
+    for (let sequence = 1; sequence <= 100; sequence++) write(store, snapshots, 'k', sequence, sequence)
+    expect(store.versions).toBe(0)
+    expect(store.metaOf(store.find('k'))).toBeUndefined()
+    snapshots.acquire(100)
+    for (let sequence = 101; sequence <= 200; sequence++) write(store, snapshots, 'k', sequence, sequence)
+    expect(store.versions).toBe(1)
+    expect(store.valueAt(store.find('k'), 100)).toBe(100)
+  })
+
+  it('I3: counts live keys and their bytes, now and at every open snapshot', () => {
+    const random = new Random('sizes')
+    const store = makeStore()
+    const snapshots = new SnapshotSet()
+    const held: { slot: SnapshotSlot; size: number; bytes: number }[] = []
+    const model = new Map<number, number>()
+    for (let sequence = 1; sequence <= 2000; sequence++) {
+      const writes = random.between(1, 3)
+      for (let n = 0; n < writes; n++) {
+        const key = random.int(20)
+        if (random.chance(0.6)) {
+          write(store, snapshots, key, sequence, sequence)
+          model.set(key, 8)
+        } else if (model.delete(key)) write(store, snapshots, key, undefined, sequence)
+      }
+      expect([store.size, store.bytes]).toEqual([model.size, model.size * 8])
+      if (random.chance(0.2)) held.push({ slot: snapshots.acquire(sequence), size: model.size, bytes: model.size * 8 })
+      if (random.chance(0.2) && held.length > 0)
+        snapshots.release((held.splice(random.int(held.length), 1)[0] as (typeof held)[number]).slot)
+      if (random.chance(0.1)) store.pruneSizes(snapshots.oldest())
+      for (const { slot, size, bytes } of held) expect(store.sizeAt(slot.sequence)).toMatchObject({ size, bytes })
+    }
+  })
+
+  it('I4: stamps a leaf with the newest commit that was written while a snapshot was open', () => {
+    const store = makeStore()
+    const snapshots = new SnapshotSet()
+    write(store, snapshots, 'a', 1, 1)
+    expect(store.index.first.stamp).toBe(0)
+    snapshots.acquire(1)
+    write(store, snapshots, 'b', 1, 2)
+    expect(store.index.first.stamp).toBe(2)
+    write(store, snapshots, 'a', 2, 3)
+    expect(store.index.first.stamp).toBe(3)
+    store.check(3, snapshots)
+  })
+
+  it('I4: keeps the stamps of leaves that split and merge', () => {
+    const store = makeStore()
+    const snapshots = new SnapshotSet()
+    for (let i = 0; i < 100; i++) write(store, snapshots, i * 10, 0, i + 1)
+    snapshots.acquire(100)
+    for (let i = 0; i < 100; i++) write(store, snapshots, i * 10, 1, 101 + i)
+    for (let i = 0; i < 500; i++) write(store, snapshots, 2 * i + 1, 0, 201 + i)
+    store.check(701, snapshots)
+    for (let i = 0; i < 100; i++) expect(store.valueAt(store.find(i * 10), 100)).toBe(0)
+  })
+
+  it('holds sequences up to the largest safe integer', () => {
+    for (const sequence of [1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1, 2 ** 32, 2 ** 32 + 1, 2 ** 40 + 7, 2 ** 53 - 1]) {
+      const store = makeStore()
+      const id = write(store, nobody, 'k', 1, sequence)
+      expect(store.sequenceOf(id)).toBe(sequence)
+      expect(store.valueAt(id, sequence)).toBe(1)
+      expect(store.valueAt(id, sequence - 1)).toBeUndefined()
+      store.check(sequence, nobody)
+    }
+  })
+
+  const tampering: Record<string, { spoil: (store: TableStore, id: number) => void; found: RegExp }> = {
+    'I1: a key that its hash does not find': { spoil: (store, id) => store.chunks[0]?.setKey(id, 'other'), found: /./ },
+    'I1: an entry that does not know its leaf': {
+      spoil: (store, id) => store.chunks[0]?.setLeaf(id, 77),
+      found: /I1.*leaf/,
+    },
+    'I1: an entry that is not in the index': { spoil: (store) => store.index.remove('k'), found: /I1/ },
+    'I2: a chain above its head': {
+      spoil: (store, id) => {
+        const meta = store.needMeta(id)
+        meta.older = new Version(meta, 9, 10, 0, 0, null)
+        store.versions++
+      },
+      found: /I2/,
+    },
+    'I3: a wrong count of keys': { spoil: (store) => store.size++, found: /I3/ },
+    'I3: a wrong count of bytes': { spoil: (store) => (store.bytes += 1), found: /I3/ },
+    'a wrong count of versions': { spoil: (store) => store.versions++, found: /versions/ },
+    'a head above the clock': { spoil: (store, id) => store.chunks[0]?.setSequence(id, 1000), found: /clock/ },
+  }
+
+  it.each(Object.keys(tampering))('check() finds %s', (name) => {
+    const { spoil, found } = tampering[name] as (typeof tampering)[string]
+    const store = makeStore()
+    const id = write(store, nobody, 'k', 1, 5)
+    store.check(5, nobody)
+    spoil(store, id)
+    expect(() => store.check(5, nobody)).toThrow(found)
+  })
+
+  it('check() finds I4: a leaf whose stamp is too low', () => {
+    const store = makeStore()
+    const snapshots = new SnapshotSet()
+    write(store, snapshots, 'k', 1, 1)
+    snapshots.acquire(1)
+    write(store, snapshots, 'k', 2, 2)
+    store.check(2, snapshots)
+    store.index.first.stamp = 1
+    expect(() => store.check(2, snapshots)).toThrow(/I4/)
+  })
+})
+
+describe('Chunk', () => {
+  it('keeps everything when it grows', () => {
+    const chunk = new Chunk(16)
+    for (let i = 0; i < 16; i++) {
+      chunk.setKey(i, `k${i}`)
+      chunk.setValue(i, i)
+      chunk.setSequence(i, 2 ** 40 + i)
+      chunk.setSize(i, i * 3)
+      chunk.setLeaf(i, i * 5)
+    }
+    const sizes = [chunk.capacity]
+    while (chunk.capacity < CHUNK_SIZE) {
+      chunk.grow()
+      sizes.push(chunk.capacity)
+    }
+    expect(sizes).toEqual([16, 64, 256, 1024, 4096])
+    for (let i = 0; i < 16; i++) {
+      const row = [
+        chunk.keyAt(i),
+        chunk.valueAt(i),
+        chunk.sequenceAt(i),
+        chunk.sizeAt(i),
+        chunk.leafAt(i),
+        chunk.metaAt(i),
+      ]
+      expect(row).toEqual([`k${i}`, i, 2 ** 40 + i, i * 3, i * 5, undefined])
+    }
+    expect([chunk.keyAt(16), chunk.valueAt(16), chunk.sequenceAt(16)]).toEqual([undefined, undefined, 0])
+  })
+
+  it('keeps neighbours apart', () => {
+    fc.assert(
+      fc.property(
+        fc.nat({ max: 15 }),
+        fc.maxSafeInteger().map(Math.abs),
+        fc.nat({ max: 2 ** 32 - 1 }),
+        (i, sequence, size) => {
+          const chunk = new Chunk(16)
+          chunk.setSequence(i, sequence)
+          chunk.setSize(i, size)
+          chunk.setValue(i, 'v')
+          for (let j = 0; j < 16; j++) {
+            const expected = j === i ? [sequence, size, 'v'] : [0, 0, undefined]
+            expect([chunk.sequenceAt(j), chunk.sizeAt(j), chunk.valueAt(j)]).toEqual(expected)
+          }
+        },
+      ),
+      fcParameters(50),
+    )
+  })
+})
