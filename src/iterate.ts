@@ -65,8 +65,8 @@ export function stepValue<K, V>(core: TableCore<K, V>, cursor: ScanCursor, kind:
 export class Stream<T> implements AsyncIterableIterator<T> {
   readonly #items: IterableIterator<T>
   #until = 0
-  /** Set while the event loop is given its turn. */
-  #pause: Promise<void> | null = null
+  /** The newest step that has not been answered yet. */
+  #pending: Promise<IteratorResult<T, undefined>> | null = null
   #steps = 0
 
   constructor(items: IterableIterator<T>) {
@@ -79,16 +79,19 @@ export class Stream<T> implements AsyncIterableIterator<T> {
 
   /** Calls that do not wait for each other are answered in order. */
   next(): Promise<IteratorResult<T, undefined>> {
-    return this.#pause === null ? this.#step() : this.#pause.then(() => this.#step())
+    const run = (): Promise<IteratorResult<T, undefined>> => this.#step()
+    const step = this.#pending === null ? run() : this.#pending.then(run, run)
+    this.#pending = step
+    const settle = (): void => {
+      if (this.#pending === step) this.#pending = null
+    }
+    step.then(settle, settle)
+    return step
   }
 
   async #step(): Promise<IteratorResult<T, undefined>> {
     if (this.#steps++ % STREAM_CHECK_EVERY === 0 && performance.now() >= this.#until) {
-      if (this.#steps > 1) {
-        this.#pause = new Promise((resolve) => setImmediate(resolve))
-        await this.#pause
-        this.#pause = null
-      }
+      if (this.#steps > 1) await new Promise((resolve) => setImmediate(resolve))
       this.#until = performance.now() + STREAM_SLICE_MS
     }
     return this.#items.next()
