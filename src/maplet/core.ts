@@ -44,7 +44,7 @@ import {
   refuseProblems,
   type Sizing,
   sizingProblems,
-  WIDE_VALUES,
+  WIDE_UNIT,
 } from './format.ts'
 import { type Hashing, hashKey, hashLow, HashSeed, resolveSeed } from './hash.ts'
 import { checkCore } from './inspect.ts'
@@ -178,16 +178,22 @@ export class MapletCore implements Directory, Hashing, Rederive {
 
   /**
    * Collects in {@link found} the values of all entries that may have that hash, oldest first, and returns how many.
-   * An older entry never has more bits than a newer one; those with equally many stand in order of insertion.
+   * An older entry never has more bits than a newer one; those with equally many stand in order of insertion. In the
+   * layout with values.
    */
   candidates(h1: number, h2: number): number {
     const segment = this.segments[h1 >>> this.shift] as Segment
-    const x = below(segment, h1, h2)
-    const step = 1 << segment.format.stride
+    const { depth, cells } = segment
+    const x = (h1 << depth) | ((h2 >>> 1) >>> (31 - depth))
+    const spread = Math.imul(~x >>> 16, segment.slots)
+    const payload = ((~spread & 0xff00) << 8) | (x & 0xffff)
     let count = 0
-    for (let i = segment.match(x, segment.home(x)); i >= 0; i = segment.match(x, i + step)) {
-      const cell = segment.cells[i] as number
-      this.keep(count++, segment.valueAt(i), cell & -cell)
+    let i = (spread >>> 16) << 1
+    for (let floor = WIDE_UNIT; ; floor += WIDE_UNIT, i += 2) {
+      const cell = cells[i] as number
+      if (cell < floor) break
+      if ((cell ^ (floor | payload)) >>> 0 < (cell & -cell) << 1)
+        this.keep(count++, cells[i + 1] as number, cell & -cell)
     }
     if (this.spill !== null) for (const value of this.spill.under(h1, h2)) this.keep(count++, value, 0)
     return count
@@ -398,7 +404,7 @@ export class MapletCore implements Directory, Hashing, Rederive {
     for (const at of places(this)) {
       const segment = this.segments[at] as Segment
       const step = 1 << segment.format.stride
-      for (let i = 0; i < segment.last; i += step) {
+      for (let i = 0; i < segment.end; i += step) {
         if (segment.cells[i] === 0) continue
         const value = segment.valueAt(i)
         keyed.insert(hashKey(matcher.keyOf(value), keyed), hashLow, value)
@@ -424,8 +430,8 @@ export class MapletCore implements Directory, Hashing, Rederive {
   /** Gives every entry another value: for owners whose values say where the real ones are. */
   mapValues(map: (value: number) => number): void {
     for (const at of places(this)) {
-      const { cells, last, format } = this.segments[at] as Segment
-      for (let i = 0; i < last; i += 1 << format.stride) if (cells[i] !== 0) cells[i + 1] = map(cells[i + 1] as number)
+      const { cells, end, format } = this.segments[at] as Segment
+      for (let i = 0; i < end; i += 1 << format.stride) if (cells[i] !== 0) cells[i + 1] = map(cells[i + 1] as number)
     }
     if (this.spill === null) return
     for (const list of this.spill.lists.values())
@@ -515,5 +521,3 @@ function below(segment: Segment, h1: number, h2: number): number {
   // Two shifts, since one by 32 would be none.
   return (h1 << depth) | ((h2 >>> 1) >>> (31 - depth))
 }
-
-const WIDE_UNIT = WIDE_VALUES.unit

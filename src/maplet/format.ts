@@ -61,6 +61,8 @@ export class CellFormat {
  * the passes of growth that they save.
  */
 export const WIDE_VALUES: CellFormat = new CellFormat(24, 7, 1, 0.9, 0.75)
+/** {@link CellFormat.unit} of the wide formats, for code that is written for them alone. */
+export const WIDE_UNIT = 0x100_0000
 /** 4 bytes a slot, for filters that want few false positives, and for the first entries of others. */
 export const WIDE: CellFormat = new CellFormat(24, 7, 0, 0.9, 0.75)
 /** 2 bytes a slot: 2.5 to 2.9 bytes an entry. Five bits of distance bear no more load than 0.8. */

@@ -43,7 +43,7 @@ export interface GenerationsStats {
   readonly measuredFalsePositiveRate: number
 }
 
-const NO_VALUES: ValueMerge = { first: (value) => value, second: (value) => value, both: () => -1 }
+const NO_VALUES: ValueMerge = { first: (value) => value, second: (value) => value, both: null }
 
 export class Generations {
   readonly options: MapletOptions
@@ -84,6 +84,7 @@ export class Generations {
     this.newest.insert(hashKey(key, this.newest), hashLow, value)
   }
 
+  /** For any layout; where there are values, asking for {@link candidates} is faster. */
   has(key: Key): boolean {
     for (const core of this.cores) if (core.contains(hashKey(key, core), hashLow)) return true
     return false

@@ -7,8 +7,8 @@
  * - `hashKeyed`: HalfSipHash-1-3 with 64 bits of output (Aumasson and Bernstein, "SipHash: a fast short-input PRF",
  *   2012, and its reference implementation). About four times the time; nobody without the key is known to find collisions.
  *
- * Both are functions of the key's value: equal keys (`compareKeys`) hash alike, whatever objects they are, and 1 and 1n
- * are as different as any two keys.
+ * Both are functions of the value of a key: equal keys (`compareKeys`) hash alike, whatever objects they are; 1 and 1n
+ * are two keys.
  *
  * The upper half is returned; the lower is left in {@link hashLow}, to be read before the next key is hashed: returning
  * a pair would allocate, and a bigint would too.
@@ -50,7 +50,7 @@ export class HashSeed {
   static fromNumber(seed: number): HashSeed {
     const low = seed | 0
     const high = Math.floor(seed / 2 ** 32) | 0
-    const word = (i: number): number => mix(Math.imul(low ^ i, 0x9e37_79b9) ^ mix(high + i))
+    const word = (i: number): number => mix(mix(low ^ Math.imul(i, 0x9e37_79b9)) + Math.imul(high, 0x85eb_ca6b))
     return new HashSeed(word(1), word(2), word(3), word(4))
   }
 
@@ -167,26 +167,39 @@ function mix(x: number): number {
   return x ^ (x >>> 16)
 }
 
-/**
- * The keyed hash. Returns the upper half; the lower one is in {@link hashLow}.
- *
- * One compression round for each word of the key, three to finish each half.
- */
+/** The keyed hash. Returns the upper half; the lower one is in {@link hashLow}. */
 export function hashKeyed(key: Key, seed: HashSeed): number {
+  if (typeof key === 'string') return hashKeyedString(key, seed)
   const count = spellKey(key)
+  return sip(words, count, ~count, seed)
+}
+
+const shortString = new Int32Array(256)
+
+/** Strings are spelled here, without the words that tell kinds apart: two rounds fewer. */
+function hashKeyedString(key: string, seed: HashSeed): number {
+  const length = key.length
+  const count = (length + 1) >>> 1
+  const target = count <= shortString.length ? shortString : new Int32Array(count)
+  const even = length & ~1
+  for (let i = 0; i < even; i += 2) target[i >>> 1] = key.charCodeAt(i) | (key.charCodeAt(i + 1) << 16)
+  if (even < length) target[even >>> 1] = key.charCodeAt(even)
+  return sip(target, count, length, seed)
+}
+
+/**
+ * HalfSipHash-1-3 over `count` words and a last one, which says how long the key is: a number of code units, or for all
+ * that is not a string the complement of a number of words.
+ *
+ * The round is written out twice: as a function it would have to keep its four words in memory.
+ */
+function sip(source: Int32Array, count: number, last: number, seed: HashSeed): number {
   let v0 = seed.key0
   let v1 = seed.key1 ^ 0xee
   let v2 = 0x6c79_6765 ^ seed.key0
   let v3 = 0x7465_6462 ^ seed.key1
-  let high = 0
-  // After the words the length, as HalfSipHash's last block has it; then six rounds without input, three for each half.
-  for (let i = 0; i < count + 7; i++) {
-    const word = i < count ? (words[i] as number) : i === count ? count << 24 : 0
-    if (i === count + 1) v2 ^= 0xee
-    if (i === count + 4) {
-      high = v1 ^ v3
-      v1 ^= 0xdd
-    }
+  for (let i = 0; i <= count; i++) {
+    const word = i < count ? (source[i] as number) : last
     v3 ^= word
     v0 = (v0 + v1) | 0
     v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
@@ -199,6 +212,24 @@ export function hashKeyed(key: Key, seed: HashSeed): number {
     v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
     v2 = (v2 << 16) | (v2 >>> 16)
     v0 ^= word
+  }
+  v2 ^= 0xee
+  let high = 0
+  for (let i = 0; i < 6; i++) {
+    if (i === 3) {
+      high = v1 ^ v3
+      v1 ^= 0xdd
+    }
+    v0 = (v0 + v1) | 0
+    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0
+    v0 = (v0 << 16) | (v0 >>> 16)
+    v2 = (v2 + v3) | 0
+    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2
+    v0 = (v0 + v3) | 0
+    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0
+    v2 = (v2 + v1) | 0
+    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2
+    v2 = (v2 << 16) | (v2 >>> 16)
   }
   hashLow = v1 ^ v3
   return high

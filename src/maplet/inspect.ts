@@ -24,8 +24,8 @@ export function* entriesOf(core: MapletCore): Generator<CoreEntry, void, undefin
   for (const at of places(core)) {
     const segment = core.segments[at] as Segment
     const prefix = segment.depth === 0 ? 0 : at >>> (32 - core.shift - segment.depth)
-    const { last } = segment
-    for (let i = nextEntry(segment, 0); i < last; i = nextEntry(segment, i + 1)) {
+    const { end } = segment
+    for (let i = nextEntry(segment, 0); i < end; i = nextEntry(segment, i + 1)) {
       const y = segment.decode(i)
       const fingerprint = (prefix * 2 ** 32 + ((y & (y - 1)) >>> 0)) * 2 ** (MAX_DEPTH - segment.depth)
       yield { fingerprint, bits: segment.depth + knownBits(y), value: segment.valueAt(i) }
@@ -59,7 +59,7 @@ export function probesOf(core: MapletCore): Probes {
   let rate = 0
   for (const at of places(core)) {
     const segment = core.segments[at] as Segment
-    for (let i = nextEntry(segment, 0); i < segment.last; i = nextEntry(segment, i + 1)) {
+    for (let i = nextEntry(segment, 0); i < segment.end; i = nextEntry(segment, i + 1)) {
       const probes = (segment.cells[i] as number) >>> segment.format.payloadBits
       entries++
       sum += probes
@@ -110,15 +110,16 @@ function checkFound(core: MapletCore, key: Key, value: number): void {
   throw new Error(`maplet I1: the entry with value ${value} is not found by its key's hash`)
 }
 
-function checkSegment(segment: Segment, at: number): void {
-  const { cells, last, format } = segment
+/** Throws on the first of I1 to I4 of a segment that does not hold. */
+export function checkSegment(segment: Segment, at = 0): void {
+  const { cells, end, brim, format } = segment
   const where = `segment at place ${at}`
   const step = 1 << format.stride
-  if (cells[last] !== 0) throw new Error(`I4: the last cell is not empty: ${where}`)
+  if (cells[end] !== 0 || cells[brim] !== 0) throw new Error(`I4: the last two cells are not empty: ${where}`)
   let entries = 0
   let previous = 0xffff_ffff
   let free = 0
-  for (let i = 0; i <= last; i += step) {
+  for (let i = 0; i < end; i += step) {
     const cell = cells[i] as number
     const slot = i >>> format.stride
     if (cell === 0) {

@@ -136,7 +136,7 @@ export class Maplet<V = number> {
 
   /** Whether a key may be there. false is certain. */
   has(key: Key): boolean {
-    return this.#entries.has(admitKey(key))
+    return this.#entries.candidates(admitKey(key)) > 0
   }
 
   /**
@@ -319,21 +319,24 @@ interface View<V> {
 }
 
 /**
- * Values on their way from two maplets into one: inline if they are so in both and stay so; else into an array, some of
- * them more than once, for a segment that does not fit at first is built again.
+ * Values on their way from two maplets into one: inline if they are so in both and are not merged; else into an array,
+ * some of them more than once, for a segment that does not fit at first is built again.
  */
 class Values<V> implements ValueMerge {
   readonly one: View<V>
   readonly two: View<V>
-  readonly operator: MergeOperator<V> | undefined
   readonly aside: V[] | null
+  readonly both: ((merged: number, second: number) => number) | null
 
   constructor(one: View<V>, two: View<V>, operator: MergeOperator<V> | undefined) {
     this.one = one
     this.two = two
-    this.operator = operator
-    // Merged values may leave the range of 32 bits, and there is no way back when one does.
-    this.aside = one.aside === null && two.aside === null && operator === undefined ? null : []
+    const aside: V[] | null = one.aside === null && two.aside === null && operator === undefined ? null : []
+    this.aside = aside
+    this.both =
+      operator === undefined || aside === null
+        ? null
+        : (merged, second) => aside.push(operator.merge(aside[merged] as V, two.valueOf(second))) - 1
   }
 
   first(value: number): number {
@@ -342,11 +345,6 @@ class Values<V> implements ValueMerge {
 
   second(value: number): number {
     return this.aside === null ? value : this.aside.push(this.two.valueOf(value)) - 1
-  }
-
-  both(first: number, second: number): number {
-    if (this.operator === undefined || this.aside === null) return -1
-    return this.aside.push(this.operator.merge(this.one.valueOf(first), this.two.valueOf(second))) - 1
   }
 }
 

@@ -22,12 +22,13 @@
  * I1  `entries` cells are not 0.
  * I2  Decoded from first to last, entries never increase in y (unsigned); equal ones stand in order of insertion.
  * I3  Each entry stands at or behind its home, and no cell between is empty.
- * I4  No cell's `distance + 1` is the format's maximum, and the last cell is empty. An insert may break that; it then
- *     returns true, and the caller rebuilds the segment or takes the entry out again.
+ * I4  No cell's `distance + 1` is the format's maximum, and the last two cells are empty. An insert may break that, for one
+ *     distance or the last but one cell; it then returns true, and the caller rebuilds the segment or takes the entry out
+ *     again before anything else.
  *
  * Called by the core only, which finds the right segment. Not callable from inside a KeyMatcher.
  */
-import { ADDRESS_BITS, type CellFormat } from './format.ts'
+import { ADDRESS_BITS, type CellFormat, WIDE_UNIT } from './format.ts'
 
 /** Bit of y that ends the hash bits of an entry that has none left. */
 export const VOID = 0x8000
@@ -58,8 +59,10 @@ export class Segment {
   readonly mark: number
   /** Smallest cell with the maximal distance (I4). */
   readonly crowded: number
-  /** Index of the last cell, always empty (I4). */
-  readonly last: number
+  /** Index of the last cell, which is always empty: where loops over cells end. */
+  readonly end: number
+  /** Index of the cell before it, which is empty but after an insert that was one too many (I4). */
+  readonly brim: number
   /** First slot that nothing was appended to yet, while the segment is being built. */
   cursor = 0
 
@@ -78,7 +81,8 @@ export class Segment {
     this.lowShift = Math.max(0, homeBits + ADDRESS_BITS - format.payloadBits)
     this.mark = 1 << this.lowShift
     this.crowded = format.maxDistance * format.unit
-    this.last = (capacity - 1) << format.stride
+    this.end = (capacity - 1) << format.stride
+    this.brim = (capacity - 2) << format.stride
   }
 
   /** The part of a cell beneath its distance. `spread` is `~address * slots`. */
@@ -93,32 +97,56 @@ export class Segment {
 
   /** Puts an entry in behind those of higher and equal y. True if the segment must be rebuilt now (I4). */
   insert(y: number, value: number): boolean {
-    const { cells, format } = this
-    const { unit, stride } = format
-    const step = 1 << stride
+    return this.format.stride === 1 ? this.insertPair(y, value) : this.insertCell(y)
+  }
+
+  /** For the format with values, whose numbers stand here as constants: an insert moves some 20 cells. */
+  private insertPair(y: number, value: number): boolean {
+    const { cells } = this
+    const spread = Math.imul(~y >>> 16, this.slots)
+    let cell = WIDE_UNIT | ((~spread & 0xff00) << 8) | (y & 0xffff)
+    let i = (spread >>> 16) << 1
+    while ((cells[i] as number) >= cell) {
+      i += 2
+      cell += WIDE_UNIT
+    }
+    let highest = cell
+    for (;;) {
+      const next = cells[i] as number
+      const nextValue = cells[i + 1] as number
+      cells[i] = cell
+      cells[i + 1] = value
+      if (next === 0) break
+      cell = next + WIDE_UNIT
+      value = nextValue
+      if (cell > highest) highest = cell
+      i += 2
+    }
+    this.entries++
+    return highest >= this.crowded || i === this.brim
+  }
+
+  private insertCell(y: number): boolean {
+    const { cells } = this
+    const { unit } = this.format
     const spread = Math.imul(~y >>> 16, this.slots)
     let cell = unit | this.payload(spread, y)
-    let i = (spread >>> 16) << stride
+    let i = spread >>> 16
     while ((cells[i] as number) >= cell) {
-      i += step
+      i++
       cell += unit
     }
     let highest = cell
     for (;;) {
       const next = cells[i] as number
       cells[i] = cell
-      if (stride === 1) {
-        const nextValue = cells[i + 1] as number
-        cells[i + 1] = value
-        value = nextValue
-      }
       if (next === 0) break
       cell = next + unit
       if (cell > highest) highest = cell
-      i += step
+      i++
     }
     this.entries++
-    return highest >= this.crowded || i === this.last
+    return highest >= this.crowded || i === this.brim
   }
 
   /**
@@ -133,7 +161,7 @@ export class Segment {
     const at = cursor > home ? cursor : home
     const distance = at - home + 1
     const i = at << format.stride
-    if (distance >= format.maxDistance || i >= this.last) return false
+    if (distance >= format.maxDistance || i >= this.brim) return false
     cells[i] = (distance * format.unit) | this.payload(spread, y)
     if (format.stride === 1) cells[i + 1] = value
     this.cursor = at + 1
