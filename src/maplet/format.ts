@@ -66,7 +66,7 @@ export const WIDE_UNIT = 0x100_0000
 /** 4 bytes a slot, for filters that want few false positives, and for the first entries of others. */
 export const WIDE: CellFormat = new CellFormat(24, 7, 0, 0.9, 0.75)
 /** 2 bytes a slot: 2.5 to 2.9 bytes an entry. Five bits of distance bear no more load than 0.8. */
-export const NARROW: CellFormat = new CellFormat(11, 5, 0, 0.8, 0.71)
+export const NARROW: CellFormat = new CellFormat(11, 5, 0, 0.8, 0.72)
 
 /**
  * What the segments of one maplet look like: one format, or two where small segments have another.

@@ -128,7 +128,10 @@ export class Maplet<V = number> {
     return value
   }
 
-  /** All values under a key, those of colliding keys among them, oldest first. */
+  /**
+   * All values under a key, those of colliding keys among them, oldest first. Of values that came together by merging two
+   * maplets, it is not told which is older.
+   */
   getAll(key: Key): V[] {
     const count = this.#entries.candidates(admitKey(key))
     return Array.from(this.#entries.found.subarray(0, count), (stored) => this.#valueOf(stored))

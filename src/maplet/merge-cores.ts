@@ -78,9 +78,9 @@ class Merging {
     for (let slots = this.layout.slotsFor(entries); slots <= this.layout.maxSlots;) {
       const merged = mergeSegments(sa, sb, slots, this.layout, this.values)
       if (merged !== null) {
-        // Merged values leave fewer entries than there was room for.
-        const slack = merged.entries < merged.floor || merged.entries * 1.25 < entries
-        return (slack ? rebuild(merged, this.layout.slotsFor(merged.entries), this.layout) : null) ?? merged
+        // Merged values leave fewer entries than there was room made for.
+        const enough = this.layout.slotsFor(merged.entries)
+        return (enough < slots * 0.95 ? rebuild(merged, enough, this.layout) : null) ?? merged
       }
       slots = Math.ceil(slots * LEAST_GROWTH)
       if (entries < slots * IMPLAUSIBLE_LOAD) return null
