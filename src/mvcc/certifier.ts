@@ -430,7 +430,7 @@ function eachEntry(range: RangeRead, stampAbove: number, visit: (id: number) => 
   let leaf: Leaf<Key, number> | null = range.lower === undefined ? index.first : index.seekLeaf(range.lower)
   for (; leaf !== null; leaf = leaf.next) {
     const last = leaf.keys[leaf.keys.length - 1]
-    if (leaf.stamp > stampAbove) {
+    if ((index.stamps[leaf.id] as number) > stampAbove) {
       for (let at = 0; at < leaf.keys.length; at++) {
         if (range.covers(leaf.keys[at] as Key)) visit(leaf.values[at] as number)
       }

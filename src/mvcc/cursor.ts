@@ -142,7 +142,10 @@ export class ScanCursor {
         this.reposition()
         continue
       }
-      this.filled = leaf.stamp <= this.snapshot ? this.takeHeads(leaf, room) : this.takeVersions(leaf, room)
+      this.filled =
+        (this.store.index.stamps[leaf.id] as number) <= this.snapshot
+          ? this.takeHeads(leaf, room)
+          : this.takeVersions(leaf, room)
       if (this.filled > 0) {
         this.lastAhead = this.aheadKeys[this.filled - 1]
         return true

@@ -303,7 +303,7 @@ export class Engine {
       const txn = this.start(UPDATE, true, true, this.clock)
       const view = txn.view(store)
       view.adopt(pending)
-      if (kind === DELETE) view.existenceReads.push(pending.entry)
+      if (kind === DELETE) view.noteExistence(pending.entry)
       node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint) as Node
       this.finish(txn, COMMITTED)
     }
@@ -328,7 +328,8 @@ export class Engine {
       let created = 0
       for (const pending of view.writes.list) {
         if (pending.kind === NONE) continue
-        pending.entry = view.store.find(pending.key)
+        if (pending.entry < 0 || view.store.keyOf(pending.entry) !== pending.key)
+          pending.entry = view.store.find(pending.key)
         pending.idle = pending.kind === DELETE && (pending.entry < 0 || view.store.headOf(pending.entry) === undefined)
         if (pending.entry < 0) created++
         if (pending.kind === MERGE) merges = true
@@ -581,7 +582,7 @@ export class Engine {
       this.scheduled = setImmediate(() => this.slice()).unref()
       return
     }
-    for (const store of this.stores) store.pruneSizes(this.snapshots.oldest())
+    for (const store of this.stores) store.pruneSizes(this.snapshots)
   }
 
   private cancelTimers(): void {
@@ -602,7 +603,7 @@ export class Engine {
       if (drained < SLICE_ITEMS) break
       await new Promise((resolve) => setImmediate(resolve))
     }
-    for (const store of this.stores) store.pruneSizes(this.snapshots.oldest())
+    for (const store of this.stores) store.pruneSizes(this.snapshots)
     const removed = { versions: this.garbage.counters.versions - versions, keys: this.garbage.counters.keys - keys }
     this.listener?.vacuumed(removed.versions, removed.keys)
     return removed

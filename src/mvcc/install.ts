@@ -48,7 +48,7 @@ export function install(
   chunk.setSize(i, size)
   if (pinned >= 0) store.stampLeaf(id, sequence)
   const delta = (value === undefined ? 0 : 1) - (oldValue === undefined ? 0 : 1)
-  if (delta !== 0 || size !== oldSize) store.resize(sequence, delta, size - oldSize, pinned)
+  if (delta !== 0 || size !== oldSize) store.resize(sequence, delta, size - oldSize, snapshots)
   if (value !== undefined) return false
   pending.entry = id
   return true

@@ -53,7 +53,8 @@ export class Chunk {
     return this.references[i * REFERENCES] as Key
   }
 
-  setKey(i: number, key: Key): void {
+  /** undefined: the place is free. */
+  setKey(i: number, key: Key | undefined): void {
     this.references[i * REFERENCES] = key
   }
 
@@ -123,6 +124,9 @@ export interface TableSpec {
   readonly sizeOf: ((key: unknown, value: unknown) => number) | undefined
   readonly maplet: MapletOptions
 }
+
+/** Sizes kept before those that nobody sees are looked for. */
+const SIZES_KEPT = 16
 
 /** Size of a table as of one commit; kept for open snapshots like any other version. */
 interface SizeVersion {
@@ -250,7 +254,7 @@ export class TableStore {
     const high = hashKey(key, this.maplet)
     this.maplet.remove(high, hashLow, id)
     this.index.remove(key)
-    chunk.setKey(i, '')
+    chunk.setKey(i, undefined)
     chunk.setValue(i, undefined)
     chunk.setMeta(i, undefined)
     chunk.setSequence(i, 0)
@@ -260,18 +264,19 @@ export class TableStore {
   /** Stamps the leaf that holds an entry with the commit that changed it (I4). */
   stampLeaf(id: number, sequence: number): void {
     const leafId = (this.chunks[id >>> CHUNK_BITS] as Chunk).leafAt(id & CHUNK_MASK)
-    const leaf = this.index.leaves[leafId] as Leaf<Key, number>
-    leaf.stamp = sequence
+    this.index.stamps[leafId] = sequence
   }
 
-  /** Records a change of size at a commit; `pinned` is the newest open snapshot (-1: none). */
-  resize(sequence: number, sizeDelta: number, bytesDelta: number, pinned: number): void {
+  /** Records a change of size at a commit. */
+  resize(sequence: number, sizeDelta: number, bytesDelta: number, snapshots: SnapshotSet): void {
+    const pinned = snapshots.newest()
     if (sequence !== this.sizeSequence) {
       if (pinned < 0) this.sizeHistory.length = 0
       else if (pinned >= this.sizeSequence) {
         this.sizeHistory.push({ sequence: this.sizeSequence, size: this.size, bytes: this.bytes })
       }
       this.sizeSequence = sequence
+      if (this.sizeHistory.length > snapshots.size * 2 + SIZES_KEPT) this.pruneSizes(snapshots)
     }
     this.size += sizeDelta
     this.bytes += bytesDelta
@@ -288,17 +293,13 @@ export class TableStore {
   }
 
   /** Forgets sizes that no open snapshot sees. */
-  pruneSizes(oldestSnapshot: number): void {
+  pruneSizes(snapshots: SnapshotSet): void {
     const history = this.sizeHistory
     if (history.length === 0) return
-    if (oldestSnapshot >= this.sizeSequence) {
-      history.length = 0
-      return
-    }
-    let keepFrom = 0
-    while (keepFrom + 1 < history.length && (history[keepFrom + 1] as SizeVersion).sequence <= oldestSnapshot)
-      keepFrom++
-    if (keepFrom > 0) history.splice(0, keepFrom)
+    this.sizeHistory = history.filter(({ sequence }, i) => {
+      const end = history[i + 1]?.sequence ?? this.sizeSequence
+      return snapshots.newestWithin(sequence, end) !== null
+    })
   }
 
   /**
@@ -345,7 +346,7 @@ export class TableStore {
     const { sizeOf, resident } = this.spec
     if (sizeOf === undefined) return sizeOfKey(key) + resident.sizeOf(stored)
     const size = sizeOf(releaseKey(key), resident.release(stored))
-    if (Number.isFinite(size) && size >= 0 && size < HALF) return Math.ceil(size)
+    if (Number.isFinite(size) && size >= 0 && Math.ceil(size) < HALF) return Math.ceil(size)
     throw new VarveError(
       'INVALID_ARGUMENT',
       `sizeOf of table '${this.spec.name}' must return a number of bytes from 0 to ${HALF - 1}`,
@@ -423,8 +424,8 @@ export class TableStore {
       above = version.sequence
     }
     const pinned = snapshots.newest()
-    if (pinned >= 0 && head > pinned && leaf.stamp < head && versions > 0)
-      throw new Error(`I4: ${place}: leaf stamp ${leaf.stamp} is below ${head}`)
+    if (pinned >= 0 && head > pinned && (this.index.stamps[leaf.id] as number) < head && versions > 0)
+      throw new Error(`I4: ${place}: leaf stamp ${this.index.stamps[leaf.id] as number} is below ${head}`)
     return versions
   }
 

@@ -21,6 +21,12 @@ import type { SnapshotSlot } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
 import { DELETE, MERGE, NONE, Operands, type Pending, type PendingKind, SET, type Undo, WriteSet } from './write-set.ts'
 
+/** Stands for "none yet", so that what reads nothing allocates nothing. Never changed. */
+const NO_READS: number[] = []
+
+/** Reads looked at to find the entry of a write. */
+const RECALLED = 4
+
 /** How a transaction takes part in certification. */
 export const UPDATE = 0
 /** Read-only on the newest state: tracked while updates are in flight. */
@@ -147,9 +153,9 @@ export class TableView {
   /** I3. */
   readonly tracked: boolean
   /** Entry ids whose value was read. */
-  readonly reads: number[] = []
+  reads: number[] = NO_READS
   /** Entry ids of which only existence was read. */
-  readonly existenceReads: number[] = []
+  existenceReads: number[] = NO_READS
   absent: Key[] | null = null
   ranges: RangeRead[] | null = null
   writes: WriteSet | null = null
@@ -202,7 +208,7 @@ export class TableView {
     const id = store.find(key)
     const present = id >= 0 && store.valueAt(id, this.snapshot) !== undefined
     if (this.tracked) {
-      if (present) this.existenceReads.push(id)
+      if (present) this.noteExistence(id)
       else this.noteAbsent(key)
     }
     return present
@@ -210,7 +216,23 @@ export class TableView {
 
   set(key: Key, value: unknown, size: number): void {
     const writes = (this.writes ??= new WriteSet())
-    this.assign(writes, writes.need(key), SET, value, size)
+    const pending = writes.need(key)
+    if (pending.entry < 0) this.recall(pending)
+    this.assign(writes, pending, SET, value, size)
+  }
+
+  /** Most writes are of keys that were just read: their entry need not be looked for again. The commit checks it. */
+  private recall(pending: Pending): void {
+    const reads = this.reads
+    const from = reads.length - 1
+    const to = Math.max(0, from - RECALLED)
+    for (let i = from; i >= to; i--) {
+      const id = reads[i] as number
+      if (this.store.keyOf(id) === pending.key) {
+        pending.entry = id
+        return
+      }
+    }
   }
 
   /** Deletes a key the transaction sees; returns whether it did. Reads existence. */
@@ -296,9 +318,17 @@ export class TableView {
 
   noteRead(id: number): void {
     const reads = this.reads
-    const n = reads.length
-    if (n > 0 && reads[n - 1] === id) return
-    reads.push(id)
+    if (reads === NO_READS) {
+      // Most transactions read a handful of keys; an array that grows from nothing makes room for 17 at the first.
+      this.reads = [id]
+      return
+    }
+    if (reads[reads.length - 1] !== id) reads.push(id)
+  }
+
+  noteExistence(id: number): void {
+    if (this.existenceReads === NO_READS) this.existenceReads = [id]
+    else this.existenceReads.push(id)
   }
 
   noteAbsent(key: Key): void {

@@ -37,8 +37,6 @@ export class Leaf<K, V> {
   version = 0
   next: Leaf<K, V> | null = null
   prev: Leaf<K, V> | null = null
-  /** The owner's number (the engine keeps the newest commit here); halves of a split inherit it, merges keep the maximum. */
-  stamp = 0
 
   constructor(id: number) {
     this.id = id

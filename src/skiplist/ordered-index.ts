@@ -84,6 +84,8 @@ export class OrderedIndex<K, V> {
   readonly trail: Node<K, V>[] = []
   readonly slots: number[] = []
   readonly hints: Hints = new Hints()
+  /** By leaf id: the owner's numbers (I6). Together rather than in the leaves, which are cold. */
+  stamps: Float64Array = new Float64Array(16)
 
   /**
    * @param compare a total order: negative, 0 or positive as a sorts before, with or after b
@@ -179,7 +181,7 @@ export class OrderedIndex<K, V> {
     const leaf = this.first
     for (let dead = leaf.next; dead !== null;) {
       const { next } = dead
-      leaf.stamp = Math.max(leaf.stamp, dead.stamp)
+      this.stamps[leaf.id] = Math.max(this.stamps[leaf.id] as number, this.stamps[dead.id] as number)
       this.retire(dead)
       dead = next
     }
@@ -266,6 +268,12 @@ export class OrderedIndex<K, V> {
     const id = this.freeIds.pop() ?? this.leaves.length
     const leaf = new Leaf<K, V>(id)
     this.leaves[id] = leaf
+    if (id >= this.stamps.length) {
+      const stamps = new Float64Array(id * 2)
+      stamps.set(this.stamps)
+      this.stamps = stamps
+    }
+    this.stamps[id] = 0
     if (this.kind === KIND_STRINGS) this.hints.reserve(id)
     return leaf
   }
@@ -294,7 +302,7 @@ export class OrderedIndex<K, V> {
   /** Moves the entries from `cut` on into a new leaf to the right, which will hold `key` if that leaves it empty. */
   private splitLeaf(leaf: Leaf<K, V>, cut: number, key: K): Leaf<K, V> {
     const right = this.createLeaf()
-    right.stamp = leaf.stamp
+    this.stamps[right.id] = this.stamps[leaf.id] as number
     right.prev = leaf
     right.next = leaf.next
     if (right.next === null) this.last = right
@@ -386,9 +394,10 @@ export class OrderedIndex<K, V> {
     const held = left.keys.length
     const keys = left.keys.concat(right.keys)
     const values = left.values.concat(right.values)
-    leaf.stamp = Math.max(left.stamp, right.stamp)
+    const stamp = Math.max(this.stamps[left.id] as number, this.stamps[right.id] as number)
+    this.stamps[leaf.id] = stamp
     if (keys.length <= MERGE_MAX) {
-      left.stamp = leaf.stamp
+      this.stamps[left.id] = stamp
       refill(left, keys, values, 0, keys.length)
       left.next = right.next
       if (right.next === null) this.last = left

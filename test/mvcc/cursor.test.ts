@@ -200,14 +200,14 @@ describe('ScanCursor', () => {
     const txn = engine.beginSnapshot()
     put(engine, store, 2, true)
     put(engine, store, 4, true)
-    expect(store.index.first.stamp).toBeGreaterThan(txn.snapshot)
+    expect(store.index.stamps[store.index.first.id]).toBeGreaterThan(txn.snapshot)
     expect(drain(txn.view(store).scan(resolveRange({}), 'value')).map(([, value]) => value)).toEqual([
       '1@1',
       '2@2',
       '3@3',
     ])
     // An honest stamp is what it relies on: with one that is too low it would show the newest state.
-    store.index.first.stamp = txn.snapshot
+    store.index.stamps[store.index.first.id] = txn.snapshot
     expect(drain(txn.view(store).scan(resolveRange({}), 'value')).map(([, value]) => value)).toContain('2@4')
   })
 

@@ -50,7 +50,7 @@ class Subject {
   }
 
   private commit(id: number, leaf: Leaf<Key, number>): void {
-    leaf.stamp = this.commitOf[id] = ++this.clock
+    this.index.stamps[leaf.id] = this.commitOf[id] = ++this.clock
   }
 
   /** All invariants, the entries, where they are, and I6. */
@@ -64,7 +64,7 @@ class Subject {
       values.push(...leaf.values)
       for (const id of leaf.values) {
         if (this.leafOf[id] !== leaf.id) throw new Error(`entry ${id} is in leaf ${leaf.id}, not ${this.leafOf[id]}`)
-        if (leaf.stamp < this.commitOf[id]!) throw new Error(`entry ${id} is newer than leaf ${leaf.id}`)
+        if (index.stamps[leaf.id]! < this.commitOf[id]!) throw new Error(`entry ${id} is newer than leaf ${leaf.id}`)
       }
     }
     expect(keys).toEqual(model.keys)

@@ -129,23 +129,23 @@ describe('what owners rely on', () => {
 
   it('keeps stamps: halves of a split inherit, a merge and a borrow keep the maximum (I6)', () => {
     const split = filled(0, 128, 2)
-    split.first.stamp = 7
+    split.stamps[split.first.id] = 7
     split.insert(name(63), 63)
-    expect(leavesOf(split).map(({ stamp }) => stamp)).toEqual([7, 7])
-    split.last.stamp = 2 ** 40
+    expect(leavesOf(split).map(({ id }) => split.stamps[id])).toEqual([7, 7])
+    split.stamps[split.last.id] = 2 ** 40
     for (let i = 0; split.height > 0; i += 2) split.remove(name(i))
-    expect(split.first.stamp).toBe(2 ** 40)
+    expect(split.stamps[split.first.id]).toBe(2 ** 40)
 
     const borrowing = filled(0, 128)
-    borrowing.first.stamp = 3
-    borrowing.last.stamp = 9
+    borrowing.stamps[borrowing.first.id] = 3
+    borrowing.stamps[borrowing.last.id] = 9
     for (let i = 0; sizes(borrowing)[1] === 64; i++) borrowing.remove(name(i))
-    expect(leavesOf(borrowing).map(({ stamp }) => stamp)).toEqual([9, 9])
+    expect(leavesOf(borrowing).map(({ id }) => borrowing.stamps[id])).toEqual([9, 9])
 
     const cleared = filled(0, 300)
-    cleared.last.stamp = 11
+    cleared.stamps[cleared.last.id] = 11
     cleared.clear()
-    expect(cleared.first.stamp).toBe(11)
+    expect(cleared.stamps[cleared.first.id]).toBe(11)
   })
 
   it('changes the version of every leaf it touches, dying ones included', () => {
