@@ -66,7 +66,9 @@ function replay({
     const found = new Set(owner.core.found.subarray(0, count))
     for (const value of values) expect(found.has(value)).toBe(true)
   }
-  expect(Array.from(entriesOf(owner.core), ({ value }) => value).sort()).toEqual([...live].sort())
+  expect(Array.from(entriesOf(owner.core), ({ value }) => value).sort((p, q) => p - q)).toEqual(
+    [...live].sort((p, q) => p - q),
+  )
   for (let i = 0; i < 50; i++) expect(owner.find(`absent ${i}`)).toBe(-1)
 }
 

@@ -12,7 +12,7 @@ function snapshot(core: MapletCore): unknown {
 
 describe('options of the core', () => {
   it('are all named in one error if they are wrong', () => {
-    expect(() => new MapletCore(null, { capacity: -1, falsePositiveRate: 1e-9, autoResize: false })).toThrowError(
+    expect(() => new MapletCore(null, { capacity: -1, falsePositiveRate: 1e-9, autoResize: false })).toThrow(
       expect.objectContaining({
         code: 'INVALID_OPTIONS',
         message: expect.stringMatching(
@@ -29,7 +29,7 @@ describe('options of the core', () => {
     [{ falsePositiveRate: 2 }, 'falsePositiveRate'],
     [{ autoResize: false, capacity: 0 }, 'autoResize'],
   ])('%j are refused', (options, name) => {
-    expect(() => new MapletCore(null, options)).toThrowError(name)
+    expect(() => new MapletCore(null, options)).toThrow(name)
   })
 })
 
@@ -66,7 +66,7 @@ describe('capacity', () => {
       core.insert(hashKey(i, core), hashLow, i)
     }
     const before = snapshot(core)
-    expect(() => core.insert(hashKey('more', core), hashLow, 1000)).toThrowError(
+    expect(() => core.insert(hashKey('more', core), hashLow, 1000)).toThrow(
       expect.objectContaining({ code: 'CAPACITY_EXCEEDED', message: expect.stringContaining('1000') }),
     )
     expect(snapshot(core)).toEqual(before)
@@ -160,7 +160,7 @@ describe('entries whose hash bits are used up', () => {
     const core = new MapletCore({ matches: () => true }, { seed: 6 }, owner.core.layout)
     core.install(owner.core.segments, null)
     const before = snapshot(core)
-    expect(() => core.insert(hashKey('one more', core), hashLow, 230)).toThrowError(
+    expect(() => core.insert(hashKey('one more', core), hashLow, 230)).toThrow(
       expect.objectContaining({ code: 'CAPACITY_EXCEEDED', message: expect.stringContaining('230 entries') }),
     )
     expect(snapshot(core)).toEqual(before)
@@ -223,6 +223,6 @@ describe('check', () => {
     owner.keys[999_999] = 'nobody'
     owner.core.check()
     broken[message]!(owner.core)
-    expect(() => owner.core.check()).toThrowError(message)
+    expect(() => owner.core.check()).toThrow(message)
   })
 })

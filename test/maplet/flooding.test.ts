@@ -57,7 +57,7 @@ describe('a core that can ask for keys', () => {
         owner.add(key)
         held++
       }
-    }).toThrowError('cannot say')
+    }).toThrow('cannot say')
     expect(held).toBeGreaterThan(50)
     expect(owner.core.keyed).toBe(false)
     expect(owner.core.size).toBe(5000 + held)

@@ -116,7 +116,7 @@ describe('seeds', () => {
   })
 
   it.each([Number.NaN, 1.5, new Uint8Array(15)])('of another form are refused', (bad) => {
-    expect(() => resolveSeed(bad)).toThrowError(expect.objectContaining({ code: 'INVALID_OPTIONS' }))
+    expect(() => resolveSeed(bad)).toThrow(expect.objectContaining({ code: 'INVALID_OPTIONS' }))
   })
 })
 

@@ -1,4 +1,4 @@
-import { describe, expect, expectTypeOf, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Filter, Maplet, type MergeOperator, merges } from '../../src/maplet/index.ts'
 
 const failure = (code: string, message: string | RegExp): unknown =>
@@ -35,8 +35,8 @@ describe('a maplet without merge', () => {
     expect([maplet.get(-0), maplet.get(Buffer.from([1, 2])), maplet.get(['a', [1, 2n]]), maplet.get(1n)]).toEqual([
       2, 6, 7, 4,
     ])
-    expect(() => maplet.insert(Number.NaN, 1)).toThrowError(failure('INVALID_KEY', 'NaN'))
-    expect(() => maplet.get({} as never)).toThrowError(failure('INVALID_KEY', 'key'))
+    expect(() => maplet.insert(Number.NaN, 1)).toThrow(failure('INVALID_KEY', 'NaN'))
+    expect(() => maplet.get({} as never)).toThrow(failure('INVALID_KEY', 'key'))
   })
 
   it.each([0, 1, 2 ** 31 - 1, 2 ** 31, 2 ** 32 - 1])('holds %d in its slots', (value) => {
@@ -104,14 +104,14 @@ describe('a maplet without merge', () => {
     const iterator = maplet.entries()
     iterator.next()
     maplet.insert(10, 10)
-    expect(() => iterator.next()).toThrowError(failure('INVALID_ARGUMENT', 'changed'))
+    expect(() => iterator.next()).toThrow(failure('INVALID_ARGUMENT', 'changed'))
     const filter = new Filter({ seed: 1 })
     filter.insert(1)
     filter.insert(2)
     const fingerprints = filter.fingerprints()
     fingerprints.next()
     filter.delete(1)
-    expect(() => fingerprints.next()).toThrowError(failure('INVALID_ARGUMENT', 'changed'))
+    expect(() => fingerprints.next()).toThrow(failure('INVALID_ARGUMENT', 'changed'))
   })
 })
 
@@ -143,7 +143,7 @@ describe('a maplet with merge', () => {
     ['or', merges.or, [5, 3, 8], 15],
     ['and', merges.and, [7, 3, 11], 3],
   ] as const)('keeps the %s', (_name, merge, values, expected) => {
-    const maplet = new Maplet<number>({ merge: merge as MergeOperator<number>, seed: 1 })
+    const maplet = new Maplet<number>({ merge, seed: 1 })
     for (let i = 0; i < 3000; i++) for (const value of values) maplet.insert(i, value)
     expect(maplet.size).toBe(3000)
     for (let i = 0; i < 3000; i++) expect(maplet.get(i)).toBe(expected)
@@ -171,8 +171,8 @@ describe('a maplet with merge', () => {
   it('is as it was when the operator throws', () => {
     const totals = new Maplet<number>({ merge: merges.sum, seed: 1 })
     totals.insert('k', 1)
-    expect(() => totals.insert('k', 'x' as never)).toThrowError(failure('INVALID_VALUE', 'sum'))
-    expect(() => totals.insert('l', 'x' as never)).toThrowError(failure('INVALID_VALUE', 'sum'))
+    expect(() => totals.insert('k', 'x' as never)).toThrow(failure('INVALID_VALUE', 'sum'))
+    expect(() => totals.insert('l', 'x' as never)).toThrow(failure('INVALID_VALUE', 'sum'))
     expect([totals.get('k'), totals.has('l'), totals.size]).toEqual([1, false, 1])
     totals.check()
   })
@@ -187,7 +187,11 @@ describe('merging maplets', () => {
     const both = one.merge(two)
     both.check()
     expect([both.size, one.size, two.size]).toEqual([65_000, 20_000, 45_000])
-    expect([both.getAll(5), both.getAll(15_000).sort(), both.getAll(59_999)]).toEqual([[5], [15_000, 15_001], [60_000]])
+    expect([both.getAll(5), both.getAll(15_000).sort((p, q) => p - q), both.getAll(59_999)]).toEqual([
+      [5],
+      [15_000, 15_001],
+      [60_000],
+    ])
     both.insert('new', 1)
     expect([one.has('new'), two.has('new')]).toEqual([false, false])
     one.check()
@@ -228,12 +232,10 @@ describe('merging maplets', () => {
 
   it('is refused between different ones', () => {
     const one = new Maplet({ seed: 1 })
-    expect(() => one.merge(new Maplet({ seed: 2 }))).toThrowError(failure('INVALID_ARGUMENT', 'seed'))
-    expect(() => one.merge(new Maplet({ seed: 1, hash: 'keyed' }))).toThrowError(failure('INVALID_ARGUMENT', 'hash'))
-    expect(() => one.merge(new Maplet({ seed: 1, merge: merges.sum }))).toThrowError(
-      failure('INVALID_ARGUMENT', 'operator'),
-    )
-    expect(() => new Filter({ seed: 1 }).merge(new Filter({ seed: 1, falsePositiveRate: 0.001 }))).toThrowError(
+    expect(() => one.merge(new Maplet({ seed: 2 }))).toThrow(failure('INVALID_ARGUMENT', 'seed'))
+    expect(() => one.merge(new Maplet({ seed: 1, hash: 'keyed' }))).toThrow(failure('INVALID_ARGUMENT', 'hash'))
+    expect(() => one.merge(new Maplet({ seed: 1, merge: merges.sum }))).toThrow(failure('INVALID_ARGUMENT', 'operator'))
+    expect(() => new Filter({ seed: 1 }).merge(new Filter({ seed: 1, falsePositiveRate: 0.001 }))).toThrow(
       failure('INVALID_ARGUMENT', 'rates'),
     )
   })
@@ -245,12 +247,12 @@ describe('merging maplets', () => {
       one.insert(i, i)
       two.insert(100 + i, i)
     }
-    expect(() => one.merge(two)).toThrowError(failure('CAPACITY_EXCEEDED', '120'))
+    expect(() => one.merge(two)).toThrow(failure('CAPACITY_EXCEEDED', '120'))
     for (let i = 0; i < 30; i++) two.delete(100 + i)
     const both = one.merge(two)
     expect(both.size).toBe(90)
     for (let i = 0; i < 10; i++) both.insert(`more ${i}`, i)
-    expect(() => both.insert('one more', 1)).toThrowError(failure('CAPACITY_EXCEEDED', '100'))
+    expect(() => both.insert('one more', 1)).toThrow(failure('CAPACITY_EXCEEDED', '100'))
   })
 })
 
@@ -261,10 +263,8 @@ describe('options', () => {
       new Maplet<unknown>({ seed: 1, capacity: 3, autoResize: false }),
     ]) {
       for (const key of ['a', 'b', 'c']) maplet.insert(key, key === 'a' ? 1 : 2)
-      expect(() => maplet.insert('d', 3)).toThrowError(failure('CAPACITY_EXCEEDED', 'capacity is 3'))
-      expect(() => (maplet as Maplet<unknown>).insert('d', 'aside')).toThrowError(
-        failure('CAPACITY_EXCEEDED', 'capacity is 3'),
-      )
+      expect(() => maplet.insert('d', 3)).toThrow(failure('CAPACITY_EXCEEDED', 'capacity is 3'))
+      expect(() => maplet.insert('d', 'aside' as never)).toThrow(failure('CAPACITY_EXCEEDED', 'capacity is 3'))
       maplet.check()
       expect([maplet.size, maplet.get('a'), maplet.has('d')]).toEqual([3, 1, false])
       maplet.delete('b')
@@ -274,20 +274,18 @@ describe('options', () => {
     const filter = new Filter({ seed: 1, capacity: 2, autoResize: false })
     filter.insert(1)
     filter.insert(1)
-    expect(() => filter.insert(1)).toThrowError(failure('CAPACITY_EXCEEDED', 'capacity is 2'))
+    expect(() => filter.insert(1)).toThrow(failure('CAPACITY_EXCEEDED', 'capacity is 2'))
     expect(filter.size).toBe(2)
     filter.check()
   })
 
   it('are all named in one error', () => {
     const bad = { capacty: 1, falsePositiveRate: 1e-9, hash: 'sip', merge: 5, autoResize: 1 } as never
-    expect(() => new Maplet(bad)).toThrowError(
+    expect(() => new Maplet(bad)).toThrow(
       failure('INVALID_OPTIONS', /capacty.*falsePositiveRate 1e-9.*0\.0001.*autoResize.*hash.*merge/),
     )
-    expect(() => new Filter(bad)).toThrowError(
-      failure('INVALID_OPTIONS', /capacty.*merge is unknown.*falsePositiveRate/),
-    )
-    expect(() => new Maplet({ seed: 0.5 })).toThrowError(failure('INVALID_OPTIONS', 'seed'))
+    expect(() => new Filter(bad)).toThrow(failure('INVALID_OPTIONS', /capacty.*merge is unknown.*falsePositiveRate/))
+    expect(() => new Maplet({ seed: 0.5 })).toThrow(failure('INVALID_OPTIONS', 'seed'))
   })
 })
 
@@ -323,14 +321,5 @@ describe('a filter', () => {
       expect(both.size).toBe(0)
       both.merge(one).check()
     }
-  })
-})
-
-describe('types', () => {
-  it('follow from the operator or are given', () => {
-    expectTypeOf(new Maplet()).toEqualTypeOf<Maplet<number>>()
-    expectTypeOf(new Maplet({ merge: merges.sum })).toEqualTypeOf<Maplet<number>>()
-    expectTypeOf(new Maplet<bigint>({ merge: merges.sum }).get('a')).toEqualTypeOf<bigint | undefined>()
-    expectTypeOf(new Maplet<Set<string>>({ merge: merges.union }).get('a')).toEqualTypeOf<Set<string> | undefined>()
   })
 })

@@ -212,7 +212,9 @@ describe.each(formats)('a segment, %s', (_name, format) => {
           ...zeros[1].map(({ y, value }) => ({ y, value, bit: 0 })),
         ]
         const held = entriesIn(joined)
-        expect(held.map(({ value }) => value).sort()).toEqual(model.map(({ value }) => value).sort())
+        expect(held.map(({ value }) => value).sort((p, q) => p - q)).toEqual(
+          model.map(({ value }) => value).sort((p, q) => p - q),
+        )
         for (const { y, value } of held) {
           const origins = model.filter((entry) => entry.value === value)
           // The bit is back, what is known agrees, and no more than one bit is lost to the width of the cell.
@@ -289,7 +291,7 @@ describe('an entry that has lost all hash bits', () => {
     const segment = new Segment(WIDE_VALUES, 4, 256)
     for (let value = 0; value < 100; value++) segment.insert(spent(value * 600), value)
     const before = entriesIn(segment)
-    expect(() => halve(segment, layoutOf(WIDE_VALUES), noKeys)).toThrowError('there are no keys')
+    expect(() => halve(segment, layoutOf(WIDE_VALUES), noKeys)).toThrow('there are no keys')
     expect(entriesIn(segment)).toEqual(before)
     checkSegment(segment)
   })
