@@ -134,8 +134,9 @@ describe('the heap is where it was', () => {
         } else if (i % 3 === 1) tx.rollback()
         else {
           await handle
-            .transaction((inner) => {
+            .transaction(async (inner) => {
               inner.set(key, 5)
+              if (i % 2 === 0) await Promise.resolve()
               throw new Error('no')
             })
             .catch(() => {})

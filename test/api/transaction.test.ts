@@ -68,7 +68,9 @@ describe('transaction()', () => {
   })
 
   it('rolls back what throws and rejects with that very error', async () => {
-    const handle = await withEntries({ a: 1 })
+    const db = open()
+    const handle = db.handle()
+    await handle.set('a', 1)
     const mistakes: unknown[] = [
       new Error('mine'),
       new TypeError('mine'),
@@ -92,6 +94,7 @@ describe('transaction()', () => {
         )
         expect(rejection).toHaveProperty('error')
         expect('error' in rejection && rejection.error === mistake).toBe(true)
+        expect(db.stats().transactions.open).toBe(0)
       }
     }
     const direct = new Error('thrown before any promise')
