@@ -10,6 +10,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 
+import { tellsWaits } from './support/clock.mjs'
 import { machineFacts } from './support/machine.mjs'
 import { line, markdown, verdict } from './support/report.mjs'
 import { workloads } from './workloads/index.mjs'
@@ -97,8 +98,9 @@ async function main() {
     `${'data'.padEnd(10)} ${count} string keys of 16 to 24 characters, random order; values { id, owner, balance }`,
   )
   console.log(
-    `${'reps'.padEnd(10)} ${repetitions}, contestants taking turns; ratios are medians of the ratios of single repetitions\n`,
+    `${'reps'.padEnd(10)} ${repetitions}, contestants taking turns; ratios are medians of the ratios of single repetitions`,
   )
+  if (tellsWaits) console.log('clock      waits for a processor that others hold are subtracted\n')
   const rows = []
   const notes = []
   const failures = []

@@ -1,7 +1,10 @@
 /**
  * Side by side: every repetition runs all contestants one after the other (A B C, A B C, ...), so that whatever slows the
- * machine down meets all of them. A ratio is the median over repetitions of the ratio within one repetition.
+ * machine down meets all of them. A ratio is the median over repetitions of the ratio within one repetition. Waits for a
+ * processor that other processes hold are not counted (clock.mjs).
  */
+
+import { runningMs } from './clock.mjs'
 
 /**
  * @typedef {object} Contestant
@@ -65,10 +68,10 @@ export async function measure(entries, { repetitions, operations, warmUp = Math.
 async function timed(contestant, repetition, operations) {
   const state = await contestant.setup?.(repetition)
   collectGarbage()
-  const start = performance.now()
+  const start = runningMs()
   const pending = contestant.run(state, operations)
   const done = typeof pending === 'number' ? pending : await pending
-  const seconds = (performance.now() - start) / 1000
+  const seconds = (runningMs() - start) / 1000
   await contestant.verify?.(state)
   await contestant.teardown?.(state)
   return done / seconds

@@ -1,35 +1,11 @@
 /** How long the event loop is held up. */
 
-import { openSync, readSync } from 'node:fs'
 import { PerformanceObserver } from 'node:perf_hooks'
+
+import { waitedMs } from './clock.mjs'
 
 /** The next turn of the event loop. */
 export const turn = () => new Promise((resolve) => setImmediate(resolve))
-
-/**
- * How long this thread has been ready to run without being given a processor, ms, as far as the system tells (Linux): on a
- * machine that is shared, this is what others take.
- */
-class Waiting {
-  #file = -1
-  #buffer = Buffer.alloc(64)
-
-  constructor() {
-    try {
-      this.#file = openSync('/proc/thread-self/schedstat')
-    } catch {
-      // Nobody tells: nothing is subtracted.
-    }
-  }
-
-  now() {
-    if (this.#file < 0) return 0
-    const text = this.#buffer.latin1Slice(0, readSync(this.#file, this.#buffer, 0, 64, 0))
-    return Number(text.split(' ', 2)[1]) / 1e6
-  }
-}
-
-const waiting = new Waiting()
 
 /**
  * Lengths of the turns of the event loop, as the clock has them and less the time in which there was no processor for this
@@ -43,7 +19,7 @@ export class Turns {
   /** @type {number[]} */
   #running = []
   #last = performance.now()
-  #waited = waiting.now()
+  #waited = waitedMs()
   /** @type {Set<string>} */
   #done = new Set()
 
@@ -55,7 +31,7 @@ export class Turns {
   async end() {
     await turn()
     const now = performance.now()
-    const waited = waiting.now()
+    const waited = waitedMs()
     const length = now - this.#last
     const running = Math.max(0, length - (waited - this.#waited))
     this.#last = now
