@@ -19,6 +19,7 @@ import { VarveError } from '../errors.ts'
 import type { Bounds } from '../keys/index.ts'
 import { ActiveList } from './active.ts'
 import { Certifier } from './certifier.ts'
+import { Cleaner } from './cleaner.ts'
 import { Conflict, type ConflictStep } from './conflict.ts'
 import { ScanCursor } from './cursor.ts'
 import { type Favour, FavourBoard } from './favour.ts'
@@ -80,10 +81,6 @@ export interface EngineListener {
   vacuumed(versions: number, keys: number): void
 }
 
-const INLINE_ITEMS = 64
-const SLICE_ITEMS = 256
-const SLICE_MS = 1
-const BACKLOG_ITEMS = 4096
 const SHORTEST_AGE_CHECK_MS = 10
 /** What a timer can hold. */
 const LONGEST_TIMER_MS = 2 ** 31 - 1
@@ -126,8 +123,7 @@ export class Engine {
   private safe: number
   /** Holds `safe` open when no active transaction does. */
   private safePin: SnapshotSlot | null = null
-  private timer: ReturnType<typeof setTimeout> | null = null
-  private scheduled: ReturnType<typeof setImmediate> | null = null
+  private readonly cleaner: Cleaner
   private readonly limitsAge: boolean
   private nextExpiryMs = -Infinity
 
@@ -138,6 +134,7 @@ export class Engine {
     this.graph = new Graph(options.graphCap)
     this.certifier = new Certifier(this.graph)
     this.garbage = new GarbageQueue(this.snapshots)
+    this.cleaner = new Cleaner(this, options.now, options.vacuumIntervalMs)
     const shortest = Math.min(options.maxTransactionAgeMs, options.maxSnapshotAgeMs)
     this.limitsAge = shortest !== Infinity
     const everyMs = Math.min(Math.max(shortest / 2, SHORTEST_AGE_CHECK_MS), LONGEST_TIMER_MS)
@@ -344,7 +341,7 @@ export class Engine {
   /** Throws `CAPACITY_EXCEEDED` if so many more keys do not fit even after all garbage has gone. */
   private admitNew(store: TableStore, count: number): void {
     if (!store.maplet.wouldExceed(count)) return
-    if (this.options.vacuumIntervalMs !== null) this.garbage.drain(Infinity, this.horizon)
+    this.cleaner.drainNow()
     store.admitNew(count)
   }
 
@@ -527,7 +524,7 @@ export class Engine {
     if (this.readers.size > 0) this.releaseSafeReaders()
     if (this.updates.size + this.readers.size === 0) this.clearGraph()
     else if (node !== null) this.boundGraph()
-    if (this.options.vacuumIntervalMs !== null && this.garbage.pending(this.horizon) > 0) this.clean()
+    this.cleaner.tick()
   }
 
   /** A reader whose snapshot has become safe can lie on no cycle: it need not be tracked any longer. */
@@ -563,48 +560,9 @@ export class Engine {
     if (dropped.length > 0) this.garbage.addDropped(dropped)
   }
 
-  // --- garbage --------------------------------------------------------------------------------------------------------------
-
-  private clean(): void {
-    this.garbage.drain(INLINE_ITEMS, this.horizon)
-    const left = this.garbage.pending(this.horizon)
-    if (left === 0) return
-    if (left > BACKLOG_ITEMS) this.scheduled ??= setImmediate(() => this.slice()).unref()
-    else this.timer ??= setTimeout(() => this.slice(), this.options.vacuumIntervalMs as number).unref()
-  }
-
-  /** Works off garbage for about a millisecond and comes back if there is more. */
-  private slice(): void {
-    this.cancelTimers()
-    const until = this.options.now() + SLICE_MS
-    while (this.garbage.drain(SLICE_ITEMS, this.horizon) >= SLICE_ITEMS) {
-      if (this.options.now() < until) continue
-      this.scheduled = setImmediate(() => this.slice()).unref()
-      return
-    }
-    for (const store of this.stores) store.pruneSizes(this.snapshots)
-  }
-
-  private cancelTimers(): void {
-    if (this.timer !== null) clearTimeout(this.timer)
-    if (this.scheduled !== null) clearImmediate(this.scheduled)
-    this.timer = null
-    this.scheduled = null
-  }
-
-  /** Works off all garbage that may go now, in slices of at most a millisecond of the event loop. */
+  /** Works off all garbage that may go now, in slices of about a millisecond of the event loop. */
   async vacuum(): Promise<{ versions: number; keys: number }> {
-    const { versions, keys } = this.garbage.counters
-    for (;;) {
-      const until = this.options.now() + SLICE_MS
-      let drained = SLICE_ITEMS
-      while (drained >= SLICE_ITEMS && this.options.now() < until)
-        drained = this.garbage.drain(SLICE_ITEMS, this.horizon)
-      if (drained < SLICE_ITEMS) break
-      await new Promise((resolve) => setImmediate(resolve))
-    }
-    for (const store of this.stores) store.pruneSizes(this.snapshots)
-    const removed = { versions: this.garbage.counters.versions - versions, keys: this.garbage.counters.keys - keys }
+    const removed = await this.cleaner.drain()
     this.listener?.vacuumed(removed.versions, removed.keys)
     return removed
   }
@@ -639,7 +597,7 @@ export class Engine {
     for (const list of this.lists) {
       while (list.first !== null) this.terminate(list.first, reason)
     }
-    this.cancelTimers()
+    this.cleaner.stop()
     if (this.ageTimer !== null) clearInterval(this.ageTimer)
   }
 
