@@ -5,8 +5,10 @@ import { MAPLET_LAYOUT } from '../../src/maplet/format.ts'
 import { hashKey, hashLow, HashSeed } from '../../src/maplet/hash.ts'
 import { probesOf } from '../../src/maplet/inspect.ts'
 import { Filter, Maplet } from '../../src/maplet/index.ts'
+import { mergeCores } from '../../src/maplet/merge-cores.ts'
+import { Random } from '../support/random.ts'
 import { collidingStrings } from './colliding-strings.ts'
-import { Owner, Strangers } from './model.ts'
+import { Owner, SMALL, Strangers } from './model.ts'
 
 const SEED = 42
 const COUNT = 20_000
@@ -70,18 +72,17 @@ describe('a core that can ask for keys', () => {
     for (const key of hostile.slice(0, 1000)) expect(owner.keyOf(owner.find(key))).toBe(key)
   })
 
-  it('is not taken in by hashes that differ only where segments do not look', () => {
-    // All in one place of the directory however often it doubles, but in different homes.
-    const owner = new Strangers()
-    const core = new MapletCore(owner, { seed: SEED }, MAPLET_LAYOUT)
-    let refused = -1
-    for (let i = 0; i < 100_000 && refused < 0; i++) {
-      owner.keys.push(i)
-      if (!core.insert(i >>> 16, Math.imul(i, 0x9e37_79b9), i)) refused = i
-    }
-    expect(refused).toBeGreaterThan(0)
-    expect(core.segments.length).toBeLessThan(1000)
-    expect(core.size).toBe(refused)
+  it('does not let the directory grow far beyond the segments', () => {
+    // Two bits in three are 0: that crowds no home of these small segments, but splits them ever more unevenly.
+    const random = new Random('uneven')
+    const uneven = (): number => random.uint32() & (random.uint32() | random.uint32())
+    const core = new MapletCore(null, { seed: SEED }, SMALL)
+    let held = 0
+    while (held < 200_000 && core.insert(uneven(), random.uint32(), held)) held++
+    expect(held).toBeLessThan(200_000)
+    expect(held).toBeGreaterThan(1000)
+    expect(core.segments.length).toBeLessThanOrEqual(64 + 16 * core.stats().segments)
+    expect(core.size).toBe(held)
     core.check()
   })
 })
@@ -122,6 +123,42 @@ describe('a core that cannot', () => {
     expect(core.spill).toBeNull()
     expect(core.contains(hashKey('again', core), hashLow)).toBe(false)
     core.check()
+  })
+})
+
+describe('entries under one hash beyond what a segment takes', () => {
+  const again = (core: MapletCore): number => hashKey('again', core)
+  const crowd = (from: number, count: number): MapletCore => {
+    const core = new MapletCore(null, { seed: SEED, hash: 'keyed' }, MAPLET_LAYOUT)
+    for (let i = 0; i < count; i++) core.insert(again(core), hashLow, from + i)
+    return core
+  }
+  const listed = (core: MapletCore): number[] => {
+    const count = core.candidates(again(core), hashLow)
+    return [...core.found.subarray(0, count)]
+  }
+
+  it('stay in order when older ones make room', () => {
+    const core = crowd(0, 300)
+    for (let i = 0; i < 50; i++) expect(core.remove(again(core), hashLow, i)).toBe(true)
+    for (let i = 300; i < 320; i++) core.insert(again(core), hashLow, i)
+    expect(listed(core)).toEqual(Array.from({ length: 270 }, (_, i) => 50 + i))
+    core.check()
+  })
+
+  it('are merged, cloned and given other values like all others', () => {
+    const keep = { first: (value: number) => value, second: (value: number) => value, both: null }
+    const merged = mergeCores(crowd(0, 300), new MapletCore(null, { seed: SEED, hash: 'keyed' }), keep)!
+    merged.check()
+    expect(listed(merged)).toHaveLength(300)
+    const [one, two] = [crowd(0, 60), crowd(100, 400)]
+    // 60 and those of the other that stand in its segment are too many for one home.
+    expect(mergeCores(one, two, keep)).toBeNull()
+    const copy = two.clone()
+    copy.mapValues((value) => value + 1000)
+    copy.check()
+    expect(listed(copy)).toEqual(Array.from({ length: 400 }, (_, i) => 1100 + i))
+    expect(listed(two)).toEqual(Array.from({ length: 400 }, (_, i) => 100 + i))
   })
 })
 

@@ -9,6 +9,17 @@ function most(rate: number, samples: number): number {
   return rate * samples + 6 * Math.sqrt(rate * samples) + 6
 }
 
+/** Bytes of array buffers that are still in use: those that are not go some time after the collection that found them. */
+async function arrayBuffers(): Promise<number> {
+  let least = Infinity
+  for (let turn = 0; turn < 5; turn++) {
+    globalThis.gc?.()
+    await new Promise((resolve) => setTimeout(resolve, 10))
+    least = Math.min(least, process.memoryUsage().arrayBuffers)
+  }
+  return least
+}
+
 describe('false positives', () => {
   it('of a maplet stay far below 1 in 10,000 at every size', () => {
     const maplet = new Maplet({ seed: 1 })
@@ -67,13 +78,11 @@ describe('bytes', () => {
     expect(filter.stats().load).toBeGreaterThan(0.65)
   })
 
-  it('of a maplet are what the process has more of', () => {
-    globalThis.gc?.()
-    const before = process.memoryUsage().arrayBuffers
+  it('of a maplet are what the process has more of', async () => {
+    const before = await arrayBuffers()
     const maplet = new Maplet({ seed: 3 })
     for (let i = 0; i < 100_000; i++) maplet.insert(i, i)
-    globalThis.gc?.()
-    const taken = process.memoryUsage().arrayBuffers - before
+    const taken = (await arrayBuffers()) - before
     expect(taken / maplet.bytes).toBeGreaterThan(0.9)
     expect(taken / maplet.bytes).toBeLessThan(1.1)
     expect(maplet.get(5)).toBe(5)

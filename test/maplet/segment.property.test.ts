@@ -252,6 +252,54 @@ describe.each(formats)('a segment, %s', (_name, format) => {
   })
 })
 
+describe('entries of two segments that agree', () => {
+  const values: ValueMerge = {
+    first: (value) => value,
+    second: (value) => value,
+    both: (merged, second) => merged * 100 + second,
+  }
+  const bits = (address: number, rest: number): number => (address << 16) | rest
+  const merge = (one: readonly Entry[], two: readonly Entry[]): Entry[] => {
+    const segments = [one, two].map((entries) => {
+      const segment = new Segment(WIDE_VALUES, 0, 256)
+      for (const { y, value } of entries) segment.insert(y, value)
+      return segment
+    })
+    const merged = mergeSegments(segments[0]!, segments[1]!, 300, layoutOf(WIDE_VALUES), values)!
+    checkSegment(merged)
+    return entriesIn(merged)
+  }
+
+  it('become one with the bits that both have, so that it answers for the keys of both', () => {
+    const long = bits(9, 0b1010_0000_0000_0001)
+    const short = bits(9, 0b1010_1000_0000_0000)
+    expect(merge([{ y: long, value: 1 }], [{ y: short, value: 2 }])).toEqual([{ y: short, value: 102 }])
+    expect(merge([{ y: short, value: 2 }], [{ y: long, value: 1 }])).toEqual([{ y: short, value: 201 }])
+    expect(merge([{ y: bits(9, VOID), value: 3 }], [{ y: long, value: 1 }])).toEqual([{ y: bits(9, VOID), value: 301 }])
+  })
+
+  it('stay two if they differ in a bit that both have, or in the address', () => {
+    const [one, two] = [bits(9, 0b1010_1000_0000_0000), bits(9, 0b1011_1000_0000_0000)]
+    expect(merge([{ y: one, value: 1 }], [{ y: two, value: 2 }])).toEqual([
+      { y: two, value: 2 },
+      { y: one, value: 1 },
+    ])
+    expect(merge([{ y: bits(9, 1), value: 1 }], [{ y: bits(10, 1), value: 2 }])).toHaveLength(2)
+  })
+
+  it('of one segment stay two', () => {
+    expect(
+      merge(
+        [
+          { y: bits(9, 1), value: 1 },
+          { y: bits(9, 1), value: 2 },
+        ],
+        [],
+      ),
+    ).toHaveLength(2)
+  })
+})
+
 describe('an entry that has lost all hash bits', () => {
   const spent = (address: number): number => (address << 16) | VOID
 
