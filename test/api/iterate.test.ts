@@ -176,6 +176,30 @@ describe('an iterator of a handle', () => {
     expect(handle.has(Uint8Array.of(1))).toBe(true)
   })
 
+  it('that closes a cycle says so when it ends, by itself or by a break: what it gave out fits into no serial order', async () => {
+    for (const leave of [false, true]) {
+      const handle = await withEntries({ x: 1, y: 1, z: 1 })
+      const update = handle.begin()
+      update.get('x')
+      update.get('y')
+      await handle.set('y', 2)
+      const iterator = handle.entries()
+      expect(iterator.next().value).toEqual(['x', 1])
+      update.set('x', 2)
+      await update.commit()
+      const seen: unknown[] = []
+      const rest = (): void => {
+        for (const entry of iterator) {
+          seen.push(entry)
+          if (leave) break
+        }
+      }
+      expect(thrown(rest)).toBe('SERIALIZATION_FAILURE')
+      expect(seen).toEqual([['y', 2], ...(leave ? [] : [['z', 1]])])
+      expect(iterator.next()).toEqual({ value: undefined, done: true })
+    }
+  })
+
   it('gives an array of its own for every entry', async () => {
     const iterator = (await withEntries(abc)).entries()
     const [first, second] = [iterator.next().value, iterator.next().value]

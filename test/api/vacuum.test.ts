@@ -229,6 +229,19 @@ describe('maxSnapshotAgeMs', () => {
 })
 
 describe('with age limits', () => {
+  it('of more than a timer can hold, nothing is ended at once, and Node warns of nothing', async () => {
+    const warnings: Error[] = []
+    const listen = (warning: Error): void => void warnings.push(warning)
+    process.on('warning', listen)
+    const db = open({ maxTransactionAgeMs: 2 ** 40, maxSnapshotAgeMs: Infinity })
+    using snapshot = db.snapshot()
+    const tx = db.handle().begin()
+    await sleep(30)
+    process.off('warning', listen)
+    expect([snapshot.size, tx.size, warnings]).toEqual([0, 0, []])
+    tx.rollback()
+  })
+
   it('a safe reader that begins as an old update is ended reads a state that exists', async () => {
     let now = 0
     const db = open({ maxTransactionAgeMs: 100 }, { now: () => now })
