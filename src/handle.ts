@@ -14,7 +14,7 @@ import {
   type TransactionOptions,
 } from './options.ts'
 import { checkPrefetch, type Reader } from './reader.ts'
-import { beginAttempt, runOneTick, runSync, runTransaction } from './retry.ts'
+import { beginAttempt, endOnAbort, runOneTick, runSync, runTransaction, throwIfAborted } from './retry.ts'
 import { isThenable, refusePromise, refuseWriteOptions, requireFunction, type TableCore } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
 
@@ -257,7 +257,9 @@ export class Handle<K, V> implements Reader<K, V> {
     this.#ensureOpen()
     const { state } = this.#core
     const resolved = resolveTransactionOptions(options, this.#defaults)
+    throwIfAborted(resolved.signal)
     const txn = beginAttempt(state.engine, resolved, false, false)
+    if (resolved.signal !== undefined) endOnAbort(state.engine, txn, resolved.signal)
     const transaction = this.#facade(txn, false)
     watchOver(transaction, state.engine, txn)
     return transaction

@@ -72,7 +72,7 @@ export interface TransactionOptions {
   readOnly?: boolean | 'safe' | undefined
   /** How often a refused callback is run again. Default 10; 0: not at all. Without effect on `begin()`. */
   retries?: number | undefined
-  /** Gives up: the transaction is rolled back and its promise rejects with `ABORTED`. */
+  /** Gives up: the transaction is rolled back, and its promise rejects or its next call throws with `ABORTED`. */
   signal?: AbortSignal | undefined
   /** Called before each further run with the refusal and the number of the coming run (from 1). */
   onRetry?: ((error: TransactionError, attempt: number) => void) | undefined

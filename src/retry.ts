@@ -193,7 +193,7 @@ async function runAbortable<T>(
   signal: AbortSignal,
   attempt: (txn: Txn) => T | PromiseLike<T>,
 ): Promise<T> {
-  if (signal.aborted) throw abortError(signal)
+  throwIfAborted(signal)
   let current: Txn | null = null
   const unsignalled = { ...options, signal: undefined }
   return new Promise<T>((resolve, reject) => {
@@ -207,7 +207,7 @@ async function runAbortable<T>(
     signal.addEventListener('abort', onAbort, { once: true })
     const run = (txn: Txn): T | PromiseLike<T> => {
       current = txn
-      if (signal.aborted) throw abortError(signal)
+      throwIfAborted(signal)
       return attempt(txn)
     }
     void runTransaction(state, unsignalled, run)
@@ -216,10 +216,24 @@ async function runAbortable<T>(
   })
 }
 
+/** Ends a transaction from `begin()` when its signal fires. */
+export function endOnAbort(engine: Engine, txn: Txn, signal: AbortSignal): void {
+  const onAbort = (): void => {
+    engine.terminate(txn, abortError(signal))
+  }
+  txn.onEnd = (): void => signal.removeEventListener('abort', onAbort)
+  signal.addEventListener('abort', onAbort, { once: true })
+}
+
+/** Throws `ABORTED` if the signal has fired already. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted === true) throw abortError(signal)
+}
+
 /** Runs a callback as a transaction within one tick; see {@link Handle.transactionSync}. */
 export function runSync<T>(state: DatabaseState, options: ResolvedTransactionOptions, attempt: (txn: Txn) => T): T {
   const { engine } = state
-  if (options.signal?.aborted === true) throw abortError(options.signal)
+  throwIfAborted(options.signal)
   let error: TransactionError | null = null
   for (let run = 0; ; run++) {
     if (error !== null) options.onRetry?.(error, run)
@@ -227,6 +241,7 @@ export function runSync<T>(state: DatabaseState, options: ResolvedTransactionOpt
     let value: T
     try {
       value = attempt(txn)
+      throwIfAborted(options.signal)
     } catch (thrown) {
       engine.rollback(txn)
       throw thrown

@@ -471,6 +471,7 @@ export class Engine {
 
   private finish(txn: Txn, state: typeof COMMITTED | typeof ABORTED): void {
     txn.state = state
+    if (txn.onEnd !== null) txn.onEnd()
     if (txn.list === this.updates || txn.list === this.readers) this.untrack(txn)
     else txn.list?.remove(txn)
     const slot = txn.slot as SnapshotSlot

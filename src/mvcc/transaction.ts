@@ -65,6 +65,8 @@ export class Txn {
   next: Txn | null = null
   /** Set while this attempt is favoured against starvation. */
   favour: Favour | null = null
+  /** Called once when it ends, however it ends. */
+  onEnd: (() => void) | null = null
   /** Begun by the callback of a favoured transaction, which waits for it: no favour may hold it up. */
   nested = false
   /** Runs without interleaving (one tick), so it can neither wait for a favoured transaction nor be told to retry. */

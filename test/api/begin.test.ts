@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 
 import { table } from '../../src/index.ts'
-import { collectGarbage, contents, open, refusal, withEntries } from './fixtures.ts'
+import { collectGarbage, contents, open, refusal, thrown, withEntries } from './fixtures.ts'
 
 describe('begin()', () => {
   it('commits what it wrote, and only then', async () => {
@@ -220,5 +220,45 @@ describe('an iterator of a handle that nobody finishes', () => {
     expect(db.stats().transactions.open).toBe(0)
     await collectGarbage()
     expect(db.stats().transactions.leaked).toBe(0)
+  })
+})
+
+describe('the signal of begin()', () => {
+  it('rolls the transaction back when it fires, and its next call says so', async () => {
+    const db = open()
+    const handle = db.handle()
+    const control = new AbortController()
+    const tx = handle.begin({ signal: control.signal })
+    tx.set('a', 1)
+    control.abort(new Error('enough'))
+    expect(thrown(() => tx.get('a'))).toBe('ABORTED')
+    await expect(tx.commit()).rejects.toMatchObject({ code: 'ABORTED' })
+    expect(handle.size).toBe(0)
+    expect(thrown(() => handle.begin({ signal: control.signal }))).toBe('ABORTED')
+  })
+
+  it('does nothing to a transaction that has ended', async () => {
+    const handle = open().handle()
+    const control = new AbortController()
+    const tx = handle.begin({ signal: control.signal })
+    tx.set('a', 1)
+    await tx.commit()
+    control.abort()
+    expect(handle.get('a')).toBe(1)
+  })
+
+  it('is heard by transactionSync when its own callback fires it', () => {
+    const handle = open().handle()
+    const control = new AbortController()
+    const run = () =>
+      handle.transactionSync(
+        (tx) => {
+          tx.set('a', 1)
+          control.abort()
+        },
+        { signal: control.signal },
+      )
+    expect(thrown(run)).toBe('ABORTED')
+    expect(handle.size).toBe(0)
   })
 })
