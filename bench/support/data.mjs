@@ -67,6 +67,15 @@ export function freshCopies(keys) {
 }
 
 /**
+ * How contestants are given the keys they ask for: the very strings that were stored, which a Map has hashed before and
+ * recognises by identity; or equal ones that were just made and are used once, as when they come out of a request.
+ */
+export const STRINGS = /** @type {const} */ ([
+  ['same strings', (/** @type {string[]} */ keys) => keys],
+  ['equal copies', freshCopies],
+])
+
+/**
  * @param {number} id
  * @returns {{ id: number, owner: string, balance: number }}
  */
@@ -106,8 +115,9 @@ export function draw(items, count, seed) {
  * @param {readonly string[]} keys
  * @param {number} count
  * @param {number} seed
+ * @param {(keys: string[]) => string[]} keysOf one of STRINGS
  */
-export function planTransfers(keys, count, seed) {
+export function planTransfers(keys, count, seed, keysOf) {
   const random = randomOf(seed)
   const payers = new Array(count)
   const payees = new Array(count)
@@ -118,5 +128,5 @@ export function planTransfers(keys, count, seed) {
     payees[i] = keys[(payer + 1 + random(keys.length - 1)) % keys.length]
     amounts[i] = 1 + random(100)
   }
-  return { payers, payees, amounts }
+  return { payers: keysOf(payers), payees: keysOf(payees), amounts }
 }

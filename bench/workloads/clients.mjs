@@ -1,6 +1,6 @@
 import { Effect, STM, TRef } from 'effect'
 
-import { makeKeys, makeValues, OPENING_BALANCE, planTransfers } from '../support/data.mjs'
+import { makeKeys, makeValues, OPENING_BALANCE, planTransfers, STRINGS } from '../support/data.mjs'
 import { compare, measure, settled } from '../support/measure.mjs'
 import { KeyLocks } from '../support/peers.mjs'
 import { loadMap, loadVarve } from '../support/stores.mjs'
@@ -63,44 +63,45 @@ async function race(work, { count, repetitions, notes }, hot) {
   const locks = new KeyLocks()
   const { db, handle } = await loadVarve(keys, values)
   const refs = loadMap(
-    keys,
-    values.map((value) => Effect.runSync(STM.commit(TRef.make(value)))),
+    used,
+    values.slice(0, used.length).map((value) => Effect.runSync(STM.commit(TRef.make(value)))),
   )
   const conserved = (sum, name) => {
     if (sum !== count * OPENING_BALANCE) throw new Error(`${name} made or lost money: ${sum}`)
   }
   const operations = 200_000
   const slow = 5_000
-  let failures = 0
-  const entries = [
+  let exhausted = 0
+  const patientTransfer = async (payer, payee, amount) => {
+    for (;;) {
+      try {
+        await transferInVarve(handle, payer, payee, amount)
+        return
+      } catch (error) {
+        if (error.code !== 'RETRIES_EXHAUSTED') throw error
+        exhausted++
+      }
+    }
+  }
+  const contestants = (keysOf) => [
     {
       name: 'Map with locks by key',
-      setup: (repetition) => planTransfers(used, operations, 100 + repetition),
+      setup: (repetition) => planTransfers(used, operations, 100 + repetition, keysOf),
       run: ({ payers, payees, amounts }, operations) =>
         interleave(operations, (i) => transferInMap(map, locks, payers[i], payees[i], amounts[i])),
       verify: () => conserved(total(map.values()), 'Map'),
     },
     {
       name: 'varve transaction',
-      setup: (repetition) => planTransfers(used, operations, 100 + repetition),
+      setup: (repetition) => planTransfers(used, operations, 100 + repetition, keysOf),
       run: ({ payers, payees, amounts }, operations) =>
-        interleave(operations, async (i) => {
-          for (;;) {
-            try {
-              await transferInVarve(handle, payers[i], payees[i], amounts[i])
-              return
-            } catch (error) {
-              if (error.code !== 'RETRIES_EXHAUSTED') throw error
-              failures++
-            }
-          }
-        }),
+        interleave(operations, (i) => patientTransfer(payers[i], payees[i], amounts[i])),
       verify: () => conserved(total(handle.values()), 'varve'),
     },
     {
       name: 'effect STM, fibers',
       operations: slow,
-      setup: (repetition) => planTransfers(used, slow, 100 + repetition),
+      setup: (repetition) => planTransfers(used, slow, 100 + repetition, keysOf),
       async run({ payers, payees, amounts }, operations) {
         const client = (first) =>
           Effect.gen(function* () {
@@ -115,16 +116,21 @@ async function race(work, { count, repetitions, notes }, hot) {
       },
     },
   ]
-  const series = await measure(entries, { repetitions, operations })
+  const rows = []
+  for (const [strings, keysOf] of STRINGS) {
+    const series = await measure(contestants(keysOf), { repetitions, operations })
+    const comparisons = [
+      { of: 'varve transaction', against: 'Map with locks by key', target: 0.5 },
+      { of: 'varve transaction', against: 'effect STM, fibers' },
+    ]
+    rows.push(...compare(`${work}, ${strings}`, series, comparisons))
+  }
   const { commits, conflicts, retries } = db.stats().transactions
   notes.push(
-    `${work}: ${commits} commits, ${conflicts} conflicts, ${retries} retries; ${failures} times the retries ran out and the client asked again`,
+    `${work}: ${commits} commits, ${conflicts} conflicts, ${retries} retries; ${exhausted} times the retries ran out and the client asked again`,
   )
   await db.close()
-  return compare(work, series, [
-    { of: 'varve transaction', against: 'Map with locks by key', target: 0.5 },
-    { of: 'varve transaction', against: 'effect STM, fibers' },
-  ])
+  return rows
 }
 
 /** @type {import('./index.mjs').Workload} */

@@ -1,4 +1,4 @@
-import { draw, freshCopies, makeKeys, makeValues } from '../support/data.mjs'
+import { draw, makeKeys, makeValues, STRINGS } from '../support/data.mjs'
 import { compare, measure } from '../support/measure.mjs'
 import { loadBTree, loadLmdb, loadMap, loadSqliteAccounts, loadVarve } from '../support/stores.mjs'
 
@@ -89,13 +89,11 @@ export const get = {
       { of: 'varve handle.get', against: 'Map.get', target: 0.75 },
       { of: 'varve tx.get', against: 'Map.get', target: 0.75 },
     ]
-    const same = await race((wanted) => wanted)
-    const copies = await race(freshCopies)
+    const rows = []
+    for (const [strings, keysOf] of STRINGS)
+      rows.push(...compare(`get, hit, ${strings}`, await race(keysOf), comparisons))
     await lmdb?.close()
     await db.close()
-    return [
-      ...compare('get, hit, same strings', same, comparisons),
-      ...compare('get, hit, equal copies', copies, comparisons),
-    ]
+    return rows
   },
 }

@@ -1,14 +1,8 @@
 import { Filter, Maplet } from '../../dist/maplet/index.js'
-import { draw, freshCopies, makeKeys } from '../support/data.mjs'
+import { draw, makeKeys, STRINGS } from '../support/data.mjs'
 import { bytesInUse, compare, measure } from '../support/measure.mjs'
 
 const OPERATIONS = 500_000
-
-/** Strings that a Map has hashed before, and strings that nobody has. */
-const STRINGS = /** @type {const} */ ([
-  ['same strings', (keys) => keys],
-  ['equal copies', freshCopies],
-])
 
 /** Fills with numbers: number i under key i. */
 const fill = {

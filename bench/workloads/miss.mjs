@@ -1,4 +1,4 @@
-import { draw, freshCopies, makeKeys, makeValues } from '../support/data.mjs'
+import { draw, makeKeys, makeValues, STRINGS } from '../support/data.mjs'
 import { compare, measure } from '../support/measure.mjs'
 import { loadBTree, loadMap, loadVarve } from '../support/stores.mjs'
 
@@ -75,12 +75,10 @@ export const miss = {
       { of: 'varve handle.has', against: 'Map.has', target: 1.5 },
       { of: 'varve tx.get', against: 'Map.has', target: 1.5 },
     ]
-    const same = await race((wanted) => wanted)
-    const copies = await race(freshCopies)
+    const rows = []
+    for (const [strings, keysOf] of STRINGS)
+      rows.push(...compare(`get, miss, ${strings}`, await race(keysOf), comparisons))
     await db.close()
-    return [
-      ...compare('get, miss, same strings', same, comparisons),
-      ...compare('get, miss, equal copies', copies, comparisons),
-    ]
+    return rows
   },
 }

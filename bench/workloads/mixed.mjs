@@ -1,10 +1,10 @@
-import { makeKeys, makeValues, randomOf } from '../support/data.mjs'
+import { freshCopies, makeKeys, makeValues, randomOf } from '../support/data.mjs'
 import { compare, measure, settled } from '../support/measure.mjs'
 import { loadMap, loadVarve } from '../support/stores.mjs'
 
 const SETS_PERCENT = 20
 
-/** What to do: the key, and whether to set it. */
+/** What to do: the key, an equal copy of the stored one, and whether to set it. */
 function planMix(keys, operations, seed) {
   const random = randomOf(seed)
   const wanted = new Array(operations)
@@ -13,7 +13,7 @@ function planMix(keys, operations, seed) {
     wanted[i] = keys[random(keys.length)]
     writes[i] = random(100) < SETS_PERCENT ? 1 : 0
   }
-  return { wanted, writes }
+  return { wanted: freshCopies(wanted), writes }
 }
 
 /** Each client awaits every operation of its own, reads too, so that the others run in between. */

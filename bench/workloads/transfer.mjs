@@ -1,6 +1,6 @@
 import { Effect, STM, TRef } from 'effect'
 
-import { makeKeys, makeValues, OPENING_BALANCE, planTransfers } from '../support/data.mjs'
+import { makeKeys, makeValues, OPENING_BALANCE, planTransfers, STRINGS } from '../support/data.mjs'
 import { compare, measure } from '../support/measure.mjs'
 import { loadMap, loadSqliteAccounts, loadVarve } from '../support/stores.mjs'
 
@@ -92,77 +92,84 @@ export const transfer = {
     }
     const operations = 200_000
     const slow = 20_000
-    const plan = (own) => (repetition) => planTransfers(keys, own, 100 + repetition)
-    const entries = [
-      {
-        name: 'Map, async function',
-        setup: plan(operations),
-        async run({ payers, payees, amounts }, operations) {
-          for (let i = 0; i < operations; i++) await transferInMap(map, payers[i], payees[i], amounts[i])
-          return operations
+    const race = (keysOf) => {
+      const plan = (own) => (repetition) => planTransfers(keys, own, 100 + repetition, keysOf)
+      const entries = [
+        {
+          name: 'Map, async function',
+          setup: plan(operations),
+          async run({ payers, payees, amounts }, operations) {
+            for (let i = 0; i < operations; i++) await transferInMap(map, payers[i], payees[i], amounts[i])
+            return operations
+          },
+          verify: () => conserved(total(map.values()), 'Map'),
         },
-        verify: () => conserved(total(map.values()), 'Map'),
-      },
-      {
-        name: 'varve transaction',
-        setup: plan(operations),
-        async run({ payers, payees, amounts }, operations) {
-          for (let i = 0; i < operations; i++) await transferInVarve(handle, payers[i], payees[i], amounts[i])
-          return operations
+        {
+          name: 'varve transaction',
+          setup: plan(operations),
+          async run({ payers, payees, amounts }, operations) {
+            for (let i = 0; i < operations; i++) await transferInVarve(handle, payers[i], payees[i], amounts[i])
+            return operations
+          },
+          verify: () => conserved(total(handle.values()), 'varve'),
         },
-        verify: () => conserved(total(handle.values()), 'varve'),
-      },
-      {
-        name: 'varve transaction, async callback',
-        setup: plan(operations),
-        async run({ payers, payees, amounts }, operations) {
-          for (let i = 0; i < operations; i++) await transferInVarveAsync(handle, payers[i], payees[i], amounts[i])
-          return operations
+        {
+          name: 'varve transaction, async callback',
+          setup: plan(operations),
+          async run({ payers, payees, amounts }, operations) {
+            for (let i = 0; i < operations; i++) await transferInVarveAsync(handle, payers[i], payees[i], amounts[i])
+            return operations
+          },
+          verify: () => conserved(total(handle.values()), 'varve'),
         },
-        verify: () => conserved(total(handle.values()), 'varve'),
-      },
-      {
-        name: 'varve transactionSync',
-        setup: plan(operations),
-        run({ payers, payees, amounts }, operations) {
-          for (let i = 0; i < operations; i++) transferSyncInVarve(handle, payers[i], payees[i], amounts[i])
-          return operations
+        {
+          name: 'varve transactionSync',
+          setup: plan(operations),
+          run({ payers, payees, amounts }, operations) {
+            for (let i = 0; i < operations; i++) transferSyncInVarve(handle, payers[i], payees[i], amounts[i])
+            return operations
+          },
+          verify: () => conserved(total(handle.values()), 'varve'),
         },
-        verify: () => conserved(total(handle.values()), 'varve'),
-      },
-      sqlite && {
-        name: 'better-sqlite3, in memory',
-        operations: slow,
-        setup: plan(slow),
-        async run({ payers, payees, amounts }, operations) {
-          for (let i = 0; i < operations; i++) await transferInSqlite(sqlite, payers[i], payees[i], amounts[i])
-          return operations
+        sqlite && {
+          name: 'better-sqlite3, in memory',
+          operations: slow,
+          setup: plan(slow),
+          async run({ payers, payees, amounts }, operations) {
+            for (let i = 0; i < operations; i++) await transferInSqlite(sqlite, payers[i], payees[i], amounts[i])
+            return operations
+          },
+          verify: () => conserved(sqlite.total.get(), 'better-sqlite3'),
         },
-        verify: () => conserved(sqlite.total.get(), 'better-sqlite3'),
-      },
-      {
-        name: 'effect STM',
-        operations: slow,
-        setup: plan(slow),
-        async run({ payers, payees, amounts }, operations) {
-          for (let i = 0; i < operations; i++) {
-            await Effect.runPromise(STM.commit(transferInEffect(refs, payers[i], payees[i], amounts[i])))
-          }
-          return operations
+        {
+          name: 'effect STM',
+          operations: slow,
+          setup: plan(slow),
+          async run({ payers, payees, amounts }, operations) {
+            for (let i = 0; i < operations; i++) {
+              await Effect.runPromise(STM.commit(transferInEffect(refs, payers[i], payees[i], amounts[i])))
+            }
+            return operations
+          },
         },
-      },
-    ]
-    const series = await measure(entries, { repetitions, operations })
-    await db.close()
+      ]
+      return measure(entries, { repetitions, operations })
+    }
     const against = (of) => [
       { of, against: 'Map, async function', target: 0.5 },
       { of, against: 'better-sqlite3, in memory', target: 3 },
       { of, against: 'effect STM' },
     ]
-    return compare('transfer, one client', series, [
+    const comparisons = [
       ...against('varve transaction'),
       { of: 'varve transaction, async callback', against: 'Map, async function' },
       { of: 'varve transactionSync', against: 'Map, async function' },
-    ])
+    ]
+    const rows = []
+    for (const [strings, keysOf] of STRINGS) {
+      rows.push(...compare(`transfer, one client, ${strings}`, await race(keysOf), comparisons))
+    }
+    await db.close()
+    return rows
   },
 }
