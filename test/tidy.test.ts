@@ -181,7 +181,12 @@ describe('src/', () => {
 
 describe('test/', () => {
   it('skips, singles out and postpones nothing', () => {
-    expect(matches(tests, /\b(it|test|describe|suite|bench)\.(skip|only|todo|skipIf|runIf|fails)\(|\b(xit|xdescribe|fit|fdescribe)\(/)).toEqual([])
+    expect(
+      matches(
+        tests,
+        /\b(it|test|describe|suite|bench)\.(skip|only|todo|skipIf|runIf|fails)\(|\b(xit|xdescribe|fit|fdescribe)\(/,
+      ),
+    ).toEqual([])
   })
 
   it('takes chance from test/support/random.ts', () => {

@@ -47,7 +47,7 @@ export const TAG_NUMERIC = 0x20
 export const TAG_STRING = 0x30
 export const TAG_BYTES = 0x40
 export const TAG_TUPLE = 0x50
-export const TAG_MAX = 0xff
+const TAG_MAX = 0xff
 
 /** What follows the floor of a numeric key. */
 export const NUMERIC_NUMBER = 0x00

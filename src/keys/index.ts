@@ -1,7 +1,7 @@
 /** What other rooms use of keys: the order, the bytes, admission, ranges, codecs, and a map by value. */
 
 export { admitKey, admitKeyAs, releaseKey } from './admit.ts'
-export { keys, type KeyCodec, type KeyCodecs } from './codecs.ts'
+export { keys, type KeyCodec } from './codecs.ts'
 export { decodeKey } from './decode.ts'
 export { encodedLength, encodeKey, writeKey } from './encode.ts'
 export { formatKey } from './format.ts'

@@ -27,7 +27,7 @@ export function resetDirectory(directory: Directory, segment: Segment): void {
 }
 
 /** First place of the segment in place `at`. */
-export function firstPlace(directory: Directory, at: number): number {
+function firstPlace(directory: Directory, at: number): number {
   const { depth } = directory.segments[at] as Segment
   const span = 1 << (32 - directory.shift - depth)
   return at & -span

@@ -29,7 +29,7 @@ export const MIN_SLOTS = 256
  * Most slots of a segment by default; a full one is split in two. Growth therefore never moves more than this many
  * entries at a time, some 0.1 ms.
  */
-export const MAX_SLOTS = 16_384
+const MAX_SLOTS = 16_384
 
 /** One layout of cells. */
 export class CellFormat {
@@ -137,7 +137,7 @@ export interface Sizing {
 }
 
 /** Most entries that can be asked for: values are 32-bit words, and so are entry ids. */
-export const MAX_CAPACITY: number = 2 ** 31
+const MAX_CAPACITY: number = 2 ** 31
 
 /** What is wrong with a sizing, all of it; empty if nothing is. `least` is the lowest rate that can be promised. */
 export function sizingProblems(sizing: Sizing, least: number): string[] {

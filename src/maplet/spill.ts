@@ -84,6 +84,6 @@ export class Spill {
 }
 
 /** The upper 53 bits of a hash as a number. */
-export function pack(high: number, low: number): number {
+function pack(high: number, low: number): number {
   return (high >>> 0) * 2 ** 21 + (low >>> 11)
 }

@@ -107,7 +107,7 @@ export type Rows = readonly (Value | undefined)[]
 /** All tables as of one commit. */
 export type State = readonly Rows[]
 
-export const EMPTY: State = TABLES.map(() => KEYS.map(() => undefined))
+const EMPTY: State = TABLES.map(() => KEYS.map(() => undefined))
 
 /** What a transaction means to do with a key. */
 export type Own =

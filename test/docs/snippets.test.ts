@@ -138,8 +138,8 @@ class Workshop {
 function requireFreshBuild(): void {
   const built = join(root, 'dist/index.js')
   if (!existsSync(built)) throw new Error('dist/index.js is missing: npm run build')
-  const names = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter((name) =>
-    name.endsWith('.ts') && !name.endsWith('.d.ts'),
+  const names = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter(
+    (name) => name.endsWith('.ts') && !name.endsWith('.d.ts'),
   )
   for (const name of names) {
     const output = join(root, 'dist', name.replace(/\.ts$/, '.js'))

@@ -9,7 +9,7 @@ import type { SnapshotSet } from '../../src/mvcc/snapshots.ts'
 import { TableStore, type TableSpec } from '../../src/mvcc/store.ts'
 import { DELETE, Pending, SET } from '../../src/mvcc/write-set.ts'
 
-export function specOf(name = 'table', merge?: MergeOperator<unknown, never>): TableSpec {
+function specOf(name = 'table', merge?: MergeOperator<unknown, never>): TableSpec {
   return {
     name,
     resident: residentOf(codecs.structured()),

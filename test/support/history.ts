@@ -337,7 +337,7 @@ function leadsTo(edges: readonly Edge[], from: Node, to: Node, key: unknown): bo
 }
 
 /** The steps in the order they are taken, one a line. */
-export function describeHistory(programs: readonly Program[], schedule: readonly number[]): string {
+function describeHistory(programs: readonly Program[], schedule: readonly number[]): string {
   const taken = programs.map(() => 0)
   const lines = schedule.map((index) => {
     const program = programs[index]!

@@ -45,7 +45,7 @@ export const bytesKey: fc.Arbitrary<Uint8Array> = fc.oneof(
 const TWO_53 = 2 ** 53
 
 /** Numbers but NaN; -0 is among them, as callers may write it. */
-export const numberKey: fc.Arbitrary<number> = fc.oneof(
+const numberKey: fc.Arbitrary<number> = fc.oneof(
   fc.double({ noNaN: true }),
   fc.integer({ min: -3, max: 3 }),
   fc.integer({ min: -4, max: 4 }).map((n) => TWO_53 + n),
@@ -70,7 +70,7 @@ export const numberKey: fc.Arbitrary<number> = fc.oneof(
 )
 
 /** Bigints of any size, many of them next to a double. */
-export const bigintKey: fc.Arbitrary<bigint> = fc.oneof(
+const bigintKey: fc.Arbitrary<bigint> = fc.oneof(
   fc.bigInt({ min: -3n, max: 3n }),
   fc.bigInt({ min: -(2n ** 70n), max: 2n ** 70n }),
   fc.bigInt({ min: -(2n ** 1100n), max: 2n ** 1100n }),

@@ -214,7 +214,7 @@ function isIdle(version: Version): boolean {
 }
 
 /** A shortest cycle through `start`, or undefined. */
-export function cycleThrough(edges: readonly Edge[], start: Node): Edge[] | undefined {
+function cycleThrough(edges: readonly Edge[], start: Node): Edge[] | undefined {
   const arrivedBy = new Map<Node, Edge>()
   const queue: Node[] = [start]
   for (let node = queue.shift(); node !== undefined; node = queue.shift()) {

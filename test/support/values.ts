@@ -36,7 +36,7 @@ export const bigintValue: fc.Arbitrary<bigint> = fc.oneof(
     ),
 )
 
-export const primitiveValue: fc.Arbitrary<unknown> = fc.oneof(
+const primitiveValue: fc.Arbitrary<unknown> = fc.oneof(
   textValue,
   numberValue,
   bigintValue,
@@ -44,7 +44,7 @@ export const primitiveValue: fc.Arbitrary<unknown> = fc.oneof(
   fc.constant(null),
 )
 
-export const dateValue: fc.Arbitrary<Date> = fc.oneof(
+const dateValue: fc.Arbitrary<Date> = fc.oneof(
   fc.date({ noInvalidDate: false }),
   fc.constantFrom(-1, 0, 999, -999, 8.64e15, -8.64e15, Number.NaN).map((time) => new Date(time)),
 )
@@ -65,7 +65,7 @@ const VIEWS = [
 ] as const
 
 /** Binary data of every kind; views lie somewhere inside a larger buffer. */
-export const binaryValue: fc.Arbitrary<ArrayBufferView | ArrayBuffer> = fc
+const binaryValue: fc.Arbitrary<ArrayBufferView | ArrayBuffer> = fc
   .tuple(
     fc.nat({ max: VIEWS.length + 1 }),
     fc.uint8Array({ minLength: 24, maxLength: 64 }),
