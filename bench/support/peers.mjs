@@ -51,9 +51,34 @@ function firstLine(error) {
 }
 
 /**
- * Locks by key as one would write them by hand around a Map. A free lock is taken without waiting, a taken one is handed
- * from its holder to whoever has waited longest. Whoever needs several takes them in ascending order.
+ * Locks by key as they are mostly written by hand around a Map: each holder leaves a promise for the next one to await.
+ * Whoever needs several takes them in ascending order.
  */
+export class PromiseLocks {
+  /** @type {Map<string, Promise<void>>} */
+  #last = new Map()
+
+  /**
+   * @param {string} key
+   * @returns {Promise<() => void>} what releases the lock
+   */
+  async acquire(key) {
+    const before = this.#last.get(key)
+    /** @type {() => void} */
+    let release = () => {}
+    const held = new Promise((resolve) => {
+      release = resolve
+    })
+    this.#last.set(key, held)
+    if (before !== undefined) await before
+    return () => {
+      if (this.#last.get(key) === held) this.#last.delete(key)
+      release()
+    }
+  }
+}
+
+/** The same with less: a free lock is taken without waiting, a taken one is handed to whoever has waited longest. */
 export class KeyLocks {
   /** @type {Map<string, (() => void)[] | null>} */
   #waiting = new Map()

@@ -83,6 +83,7 @@ export const transfer = {
     const map = loadMap(keys, values)
     const { db, handle } = await loadVarve(keys, values)
     const sqlite = await loadSqliteAccounts(keys, values, notes)
+    const tunedSqlite = sqlite && (await loadSqliteAccounts(keys, values, notes, 'WITHOUT ROWID'))
     const refs = loadMap(
       keys,
       values.map((value) => STM.commit(TRef.make(value))).map((made) => Effect.runSync(made)),
@@ -141,6 +142,16 @@ export const transfer = {
           },
           verify: () => conserved(sqlite.total.get(), 'better-sqlite3'),
         },
+        tunedSqlite && {
+          name: 'better-sqlite3, WITHOUT ROWID',
+          operations: slow,
+          setup: plan(slow),
+          async run({ payers, payees, amounts }, operations) {
+            for (let i = 0; i < operations; i++) await transferInSqlite(tunedSqlite, payers[i], payees[i], amounts[i])
+            return operations
+          },
+          verify: () => conserved(tunedSqlite.total.get(), 'better-sqlite3'),
+        },
         {
           name: 'effect STM',
           operations: slow,
@@ -158,6 +169,7 @@ export const transfer = {
     const against = (of) => [
       { of, against: 'Map, async function', target: 0.5 },
       { of, against: 'better-sqlite3, in memory', target: 3 },
+      { of, against: 'better-sqlite3, WITHOUT ROWID', target: 3 },
       { of, against: 'effect STM' },
     ]
     const comparisons = [
