@@ -141,7 +141,7 @@ async function race(work, { count, repetitions, notes }, hot) {
     const series = await measure(contestants(keysOf), { repetitions, operations })
     const comparisons = [
       { of: 'varve transaction', against: 'Map with locks by key', target: 0.5 },
-      { of: 'varve transaction', against: 'Map with locks by key, lean' },
+      { of: 'varve transaction', against: 'Map with locks by key, lean', target: 0.5 },
       { of: 'varve transaction', against: 'effect STM, fibers' },
     ]
     rows.push(...compare(`${work}, ${strings}`, series, comparisons))
