@@ -1,7 +1,10 @@
 /**
  * The maplet core: from hashes to 32-bit values, growing and shrinking by segments, exact for those who can verify keys.
  *
- * It is a directory of segments (directory.ts, segment.ts). It is not a map: it does not hold keys, and a lookup finds
+ * It is a directory of segments (directory.ts, segment.ts): the upper bits of h2, as many as a segment is deep, choose the
+ * segment, the next 15 stand in the entry, and the upper 16 bits of h1 choose the home in the segment.
+ *
+ * It is not a map: it does not hold keys, and a lookup finds
  * every entry whose fingerprint agrees with the hash. With a {@link KeyMatcher}, `find` asks for each candidate whether
  * it holds the very key, so its answer is exact; without one, answers are those of a filter: an entry that was put in is
  * always found, one that was not is found at the false-positive rate.
@@ -10,8 +13,8 @@
  * one place in the directory, and one or two cache lines. Nothing but a rebuild under the keyed hash touches more than
  * one or two segments at a time, so no operation takes longer than some 0.3 ms.
  *
- * Hash: murmur-like with a secret seed at first. When hashes crowd as random ones never do (a hundred in one place, or
- * all below one place of the directory), somebody is choosing keys. A core that can ask for keys (`keyOf`) then rebuilds
+ * Hash: murmur-like with a secret seed at first. When hashes crowd as random ones never do (a hundred in one home, or
+ * far too many in one segment), somebody is choosing keys. A core that can ask for keys (`keyOf`) then rebuilds
  * itself under a keyed hash; one that cannot refuses the entry (insert returns false) and its owner opens a second core.
  * Under the keyed hash, crowding means that one key was put in a hundred times; such entries go to a list (spill.ts).
  *
@@ -48,7 +51,7 @@ import {
 } from './format.ts'
 import { type Hashing, hashKey, hashLow, HashSeed, resolveSeed } from './hash.ts'
 import { checkCore } from './inspect.ts'
-import { halve, IMPLAUSIBLE_LOAD, join, LEAST_GROWTH, rebuild, type Rederive } from './reshape.ts'
+import { halve, join, LEAST_GROWTH, rebuild, type Rederive } from './reshape.ts'
 import { Segment } from './segment.ts'
 import { Spill } from './spill.ts'
 
@@ -141,12 +144,11 @@ export class MapletCore implements Directory, Hashing, Rederive {
 
   /** The value whose entry holds the key, or -1. For values below 2^31, in the layout with values. */
   find(h1: number, h2: number, key: Key): number {
-    const segment = this.segments[h1 >>> this.shift] as Segment
+    const segment = this.segments[h2 >>> this.shift] as Segment
     const { depth, cells } = segment
-    const x = (h1 << depth) | ((h2 >>> 1) >>> (31 - depth))
-    const spread = Math.imul(~x >>> 16, segment.slots)
+    const spread = Math.imul(~h1 >>> 16, segment.slots)
     // As Segment.match, with the numbers of the format as constants.
-    const payload = ((~spread & 0xff00) << 8) | (x & 0xffff)
+    const payload = ((~spread & 0xff00) << 8) | ((h2 << depth) >>> 16)
     let i = (spread >>> 16) << 1
     ;(this.finds[0] as number)++
     for (let floor = WIDE_UNIT; ; floor += WIDE_UNIT, i += 2) {
@@ -171,8 +173,8 @@ export class MapletCore implements Directory, Hashing, Rederive {
 
   /** Whether an entry with that hash may be there. */
   contains(h1: number, h2: number): boolean {
-    const segment = this.segments[h1 >>> this.shift] as Segment
-    const x = below(segment, h1, h2)
+    const segment = this.segments[h2 >>> this.shift] as Segment
+    const x = hashAt(segment.depth, h1, h2)
     return segment.match(x, segment.home(x)) >= 0 || (this.spill !== null && this.spill.has(h1, h2))
   }
 
@@ -182,11 +184,10 @@ export class MapletCore implements Directory, Hashing, Rederive {
    * layout with values.
    */
   candidates(h1: number, h2: number): number {
-    const segment = this.segments[h1 >>> this.shift] as Segment
+    const segment = this.segments[h2 >>> this.shift] as Segment
     const { depth, cells } = segment
-    const x = (h1 << depth) | ((h2 >>> 1) >>> (31 - depth))
-    const spread = Math.imul(~x >>> 16, segment.slots)
-    const payload = ((~spread & 0xff00) << 8) | (x & 0xffff)
+    const spread = Math.imul(~h1 >>> 16, segment.slots)
+    const payload = ((~spread & 0xff00) << 8) | ((h2 << depth) >>> 16)
     let count = 0
     let i = (spread >>> 16) << 1
     for (let floor = WIDE_UNIT; ; floor += WIDE_UNIT, i += 2) {
@@ -227,13 +228,13 @@ export class MapletCore implements Directory, Hashing, Rederive {
    */
   insert(h1: number, h2: number, value: number): boolean {
     if (this.size >= this.capacity) throw this.full(1)
-    let segment = this.segments[h1 >>> this.shift] as Segment
+    let segment = this.segments[h2 >>> this.shift] as Segment
     while (segment.entries >= segment.limit) {
-      if (!this.enlarge(h1 >>> this.shift)) return this.insertFlooding(h1, h2, value)
-      segment = this.segments[h1 >>> this.shift] as Segment
+      if (!this.enlarge(h2 >>> this.shift)) return this.insertFlooding(h1, h2, value)
+      segment = this.segments[h2 >>> this.shift] as Segment
     }
     if (this.spill !== null && this.spill.has(h1, h2)) return this.insertSpilling(h1, h2, value)
-    const y = segment.seal(below(segment, h1, h2))
+    const y = segment.seal(hashAt(segment.depth, h1, h2))
     if (segment.insert(y, value)) return this.relieve(h1, h2, value)
     this.size++
     return true
@@ -243,7 +244,7 @@ export class MapletCore implements Directory, Hashing, Rederive {
   private relieve(h1: number, h2: number, value: number): boolean {
     let relieved = false
     try {
-      relieved = this.enlarge(h1 >>> this.shift)
+      relieved = this.enlarge(h2 >>> this.shift)
     } finally {
       if (!relieved) this.removeFromSegment(h1, h2, value)
     }
@@ -272,7 +273,7 @@ export class MapletCore implements Directory, Hashing, Rederive {
       (this.spill !== null && this.spill.remove(h1, h2, value | 0)) || this.removeFromSegment(h1, h2, value)
     if (!removed) return false
     this.size--
-    const at = h1 >>> this.shift
+    const at = h2 >>> this.shift
     const segment = this.segments[at] as Segment
     if (segment.entries < segment.floor && this.resizes) this.shrink(at)
     if (this.spill !== null && this.spill.entries === 0) this.spill = null
@@ -280,8 +281,8 @@ export class MapletCore implements Directory, Hashing, Rederive {
   }
 
   private removeFromSegment(h1: number, h2: number, value: number): boolean {
-    const segment = this.segments[h1 >>> this.shift] as Segment
-    const at = this.newestWith(segment, below(segment, h1, h2), value | 0)
+    const segment = this.segments[h2 >>> this.shift] as Segment
+    const at = this.newestWith(segment, hashAt(segment.depth, h1, h2), value | 0)
     if (at < 0) return false
     segment.removeAt(at)
     return true
@@ -290,8 +291,8 @@ export class MapletCore implements Directory, Hashing, Rederive {
   /** Gives another value to the newest entry with that hash and value. Whether there was one. */
   replace(h1: number, h2: number, value: number, next: number): boolean {
     if (this.spill !== null && this.spill.replace(h1, h2, value | 0, next | 0)) return true
-    const segment = this.segments[h1 >>> this.shift] as Segment
-    const at = this.newestWith(segment, below(segment, h1, h2), value | 0)
+    const segment = this.segments[h2 >>> this.shift] as Segment
+    const at = this.newestWith(segment, hashAt(segment.depth, h1, h2), value | 0)
     if (at < 0) return false
     segment.cells[at + 1] = next
     return true
@@ -355,7 +356,7 @@ export class MapletCore implements Directory, Hashing, Rederive {
     const { targetLoad } = this.layout.formatOf(Math.ceil(segment.slots * LEAST_GROWTH))
     let slots = Math.ceil(Math.max(segment.entries / targetLoad, segment.slots * LEAST_GROWTH))
     for (; slots <= this.layout.maxSlots; slots = Math.ceil(slots * LEAST_GROWTH)) {
-      if (segment.entries < slots * IMPLAUSIBLE_LOAD) return false
+      if (segment.entries < slots * segment.format.leastLoad) return false
       const larger = rebuild(segment, slots, this.layout)
       if (larger === null) continue
       putSegment(this, at, larger)
@@ -368,7 +369,13 @@ export class MapletCore implements Directory, Hashing, Rederive {
   private divide(at: number, most: number): boolean {
     const segment = this.segments[at] as Segment
     const needsDoubling = segment.depth === 32 - this.shift
-    if (segment.depth === MAX_DEPTH || (needsDoubling && this.segments.length * 2 > most)) return false
+    if (needsDoubling && this.segments.length * 2 > most) return false
+    if (segment.depth === MAX_DEPTH) {
+      throw new VarveError(
+        'CAPACITY_EXCEEDED',
+        `the maplet holds ${this.size} entries, which is as many as it can tell apart`,
+      )
+    }
     const halves = halve(segment, this.layout, this)
     if (halves === null) return false
     if (needsDoubling) doubleDirectory(this)
@@ -424,7 +431,7 @@ export class MapletCore implements Directory, Hashing, Rederive {
       )
     }
     const h1 = hashKey(this.matcher.keyOf(value), this)
-    return (h1 << depth) | ((hashLow >>> 1) >>> (31 - depth))
+    return hashAt(depth, h1, hashLow)
   }
 
   /** Gives every entry another value: for owners whose values say where the real ones are. */
@@ -515,9 +522,7 @@ export class MapletCore implements Directory, Hashing, Rederive {
   }
 }
 
-/** The 32 hash bits below those that the segments' entries share. */
-function below(segment: Segment, h1: number, h2: number): number {
-  const { depth } = segment
-  // Two shifts, since one by 32 would be none.
-  return (h1 << depth) | ((h2 >>> 1) >>> (31 - depth))
+/** What y would be, all 32 bits of it known, of a hash in a segment of that depth. */
+function hashAt(depth: number, h1: number, h2: number): number {
+  return (h1 & ~0xffff) | ((h2 << depth) >>> 16)
 }

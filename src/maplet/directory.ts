@@ -5,13 +5,13 @@
  *
  * The functions here change a directory in place. Lookups index `segments` themselves.
  *
- * I1  There are 2^(32 - shift) places, at least 2 and at most 2^21.
+ * I1  There are 2^(32 - shift) places, at least 2 and at most 2^16.
  * I2  A segment of depth d stands in all places whose upper d bits are its own, and nowhere else.
  */
 import type { Segment } from './segment.ts'
 
-/** Depth beyond which nothing is split: the fingerprints given out have 53 bits, 32 of them below the segment. */
-export const MAX_DEPTH = 21
+/** Depth beyond which nothing is split: 32 hash bits are there to choose the segment and to tell its entries apart. */
+export const MAX_DEPTH = 16
 
 export interface Directory {
   /** One place for each value of the uppermost bits of a hash. */

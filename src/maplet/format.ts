@@ -13,13 +13,13 @@
  *
  * A cell of 0 is empty. `distance` is how far the entry stands behind its home. "Bits of home" tell the addresses that
  * share one home apart. The hash bits end with a 1, so that entries may have different numbers of them: one that was
- * put in with 15 has 14 after its segment was split, for a split takes the uppermost into the address. That is the
+ * put in with 15 has 14 after its segment was split, for the uppermost now tells in which half it is. That is the
  * fingerprint of InfiniFilter (Dayan, Bercea, Reviriego, Pagh, SIGMOD 2023): entries put in later have all their bits, so
  * the false-positive rate grows with the number of doublings only, and no key is ever needed again.
  */
 import { VarveError } from '../errors.ts'
 
-/** Bits of the hash that decide on the home, beneath those that choose the segment. */
+/** Bits of the hash that decide on the home. */
 export const ADDRESS_BITS = 16
 
 /** Fewest slots of a segment: below 2^8 the eight bits of home in a wide cell would not tell all addresses apart. */
@@ -45,14 +45,24 @@ export class CellFormat {
   readonly maxLoad: number
   /** Entries per slot after it has grown. */
   readonly targetLoad: number
+  /** Below this, entries that crowd are not there by chance: under random hashes the odds are below 10^-17 an entry. */
+  readonly leastLoad: number
 
-  constructor(payloadBits: number, distanceBits: number, stride: 0 | 1, maxLoad: number, targetLoad: number) {
+  constructor(
+    payloadBits: number,
+    distanceBits: number,
+    stride: 0 | 1,
+    maxLoad: number,
+    targetLoad: number,
+    leastLoad: number,
+  ) {
     this.payloadBits = payloadBits
     this.unit = 1 << payloadBits
     this.maxDistance = (1 << distanceBits) - 1
     this.stride = stride
     this.maxLoad = maxLoad
     this.targetLoad = targetLoad
+    this.leastLoad = leastLoad
   }
 }
 
@@ -60,13 +70,13 @@ export class CellFormat {
  * 8 bytes a slot: 8.9 to 10.8 bytes an entry. A load of 0.9 is where the shifts of an insert begin to cost more than
  * the passes of growth that they save.
  */
-export const WIDE_VALUES: CellFormat = new CellFormat(24, 7, 1, 0.9, 0.75)
+export const WIDE_VALUES: CellFormat = new CellFormat(24, 7, 1, 0.9, 0.76, 0.5)
 /** {@link CellFormat.unit} of the wide formats, for code that is written for them alone. */
 export const WIDE_UNIT = 0x100_0000
 /** 4 bytes a slot, for filters that want few false positives, and for the first entries of others. */
-export const WIDE: CellFormat = new CellFormat(24, 7, 0, 0.9, 0.75)
+export const WIDE: CellFormat = new CellFormat(24, 7, 0, 0.9, 0.76, 0.5)
 /** 2 bytes a slot: 2.5 to 2.9 bytes an entry. Five bits of distance bear no more load than 0.8. */
-export const NARROW: CellFormat = new CellFormat(11, 5, 0, 0.8, 0.72)
+export const NARROW: CellFormat = new CellFormat(11, 5, 0, 0.8, 0.72, 0.25)
 
 /**
  * What the segments of one maplet look like: one format, or two where small segments have another.

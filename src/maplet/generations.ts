@@ -84,10 +84,24 @@ export class Generations {
     this.newest.insert(hashKey(key, this.newest), hashLow, value)
   }
 
-  /** For any layout; where there are values, asking for {@link candidates} is faster. */
   has(key: Key): boolean {
-    for (const core of this.cores) if (core.contains(hashKey(key, core), hashLow)) return true
+    // Newest first: what was chosen to collide stands there, and alone.
+    for (let i = this.cores.length - 1; i >= 0; i--) {
+      const core = this.cores[i] as MapletCore
+      if (core.contains(hashKey(key, core), hashLow)) return true
+    }
     return false
+  }
+
+  /** As {@link candidates}, but only those of the newest core that has any: the last of them is the newest of all. */
+  latest(key: Key): number {
+    for (let i = this.cores.length - 1; i >= 0; i--) {
+      const core = this.cores[i] as MapletCore
+      const count = core.candidates(hashKey(key, core), hashLow)
+      this.found = core.found
+      if (count > 0) return count
+    }
+    return 0
   }
 
   /** Collects in {@link found} the values of all entries that may be the key's, oldest first; returns how many. */

@@ -4,7 +4,7 @@
  */
 import type { Key } from '../keys/key.ts'
 import type { KeyMatcher, MapletCore } from './core.ts'
-import { MAX_DEPTH, places } from './directory.ts'
+import { places } from './directory.ts'
 import { hashKey, hashLow } from './hash.ts'
 import { nextEntry } from './reshape.ts'
 import type { Segment } from './segment.ts'
@@ -27,13 +27,16 @@ export function* entriesOf(core: MapletCore): Generator<CoreEntry, void, undefin
     const { end } = segment
     for (let i = nextEntry(segment, 0); i < end; i = nextEntry(segment, i + 1)) {
       const y = segment.decode(i)
-      const fingerprint = (prefix * 2 ** 32 + ((y & (y - 1)) >>> 0)) * 2 ** (MAX_DEPTH - segment.depth)
+      const low = y & (y - 1) & 0xffff
+      // 16 bits of address, then those that chose the segment, then those in the cell.
+      const fingerprint = (y >>> 16) * 2 ** 37 + prefix * 2 ** (37 - segment.depth) + low * 2 ** (21 - segment.depth)
       yield { fingerprint, bits: segment.depth + knownBits(y), value: segment.valueAt(i) }
     }
   }
   if (core.spill === null) return
-  for (const [fingerprint, values] of core.spill.lists) {
-    for (const value of values) yield { fingerprint, bits: 53, value }
+  for (const [hash, values] of core.spill.lists) {
+    const fingerprint = Math.floor(hash / 2 ** 37) * 2 ** 37 + (hash % 2 ** 21) * 2 ** 16
+    for (const value of values) yield { fingerprint, bits: 37, value }
   }
 }
 
@@ -117,7 +120,7 @@ export function checkSegment(segment: Segment, at = 0): void {
   const step = 1 << format.stride
   if (cells[end] !== 0 || cells[brim] !== 0) throw new Error(`I4: the last two cells are not empty: ${where}`)
   let entries = 0
-  let previous = 0xffff_ffff
+  let previous = 0xffff
   let free = 0
   for (let i = 0; i < end; i += step) {
     const cell = cells[i] as number
@@ -127,16 +130,16 @@ export function checkSegment(segment: Segment, at = 0): void {
       continue
     }
     entries++
-    const y = segment.decode(i) >>> 0
+    const y = segment.decode(i)
     const home = slot + 1 - (cell >>> format.payloadBits)
     const spread = Math.imul(~y >>> 16, segment.slots)
     if (spread >>> 16 !== home || segment.payload(spread, y) !== (cell & (format.unit - 1))) {
       throw new Error(`I2: slot ${slot} does not decode to itself: ${where}`)
     }
-    if (y > previous) throw new Error(`I2: slot ${slot} is out of order: ${where}`)
+    if (y >>> 16 > previous) throw new Error(`I2: slot ${slot} is out of order: ${where}`)
     if (home < free) throw new Error(`I3: slot ${slot} has a gap between it and its home: ${where}`)
     if (cell >= segment.crowded) throw new Error(`I4: slot ${slot} is at the maximal distance: ${where}`)
-    previous = y
+    previous = y >>> 16
   }
   if (entries !== segment.entries) throw new Error(`I1: ${entries} entries, ${segment.entries} counted: ${where}`)
 }

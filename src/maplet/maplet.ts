@@ -28,6 +28,8 @@ export interface MapletOptions<V> extends Sizing {
   /**
    * What becomes of a second value under one key. Without it, each insert adds an entry; with it, one entry holds all
    * values merged. It must take values as operands: `sum min max union replace or and addVectors concat`, not `append`.
+   *
+   * Keys that collide are merged without anybody noticing, so ask for `hash: 'keyed'` where strangers choose keys.
    */
   readonly merge?: MergeOperator<V> | undefined
 }
@@ -118,10 +120,11 @@ export class Maplet<V = number> {
 
   /** What is under a key: its newest value, or with `merge` its merged one. undefined if the key is absent for certain. */
   get(key: Key): V | undefined {
-    const count = this.#entries.candidates(admitKey(key))
+    const { merge } = this.#options
+    const admitted = admitKey(key)
+    const count = merge === undefined ? this.#entries.latest(admitted) : this.#entries.candidates(admitted)
     if (count === 0) return undefined
     const { found } = this.#entries
-    const { merge } = this.#options
     if (merge === undefined || count === 1) return this.#valueOf(found[count - 1] as number)
     let value = this.#valueOf(found[0] as number)
     for (let i = 1; i < count; i++) value = merge.merge(value, this.#valueOf(found[i] as number))
@@ -139,7 +142,7 @@ export class Maplet<V = number> {
 
   /** Whether a key may be there. false is certain. */
   has(key: Key): boolean {
-    return this.#entries.candidates(admitKey(key)) > 0
+    return this.#entries.has(admitKey(key))
   }
 
   /**
@@ -151,7 +154,7 @@ export class Maplet<V = number> {
    */
   delete(key: Key, value?: V): boolean {
     const admitted = admitKey(key)
-    const count = this.#entries.candidates(admitted)
+    const count = value === undefined ? this.#entries.latest(admitted) : this.#entries.candidates(admitted)
     const { found } = this.#entries
     for (let i = count - 1; i >= 0; i--) {
       const stored = found[i] as number

@@ -4,9 +4,11 @@
  *
  * Cost: time and memory of the result; the two cores stay as they are.
  */
+import { VarveError } from '../errors.ts'
 import { MapletCore } from './core.ts'
+import { MAX_DEPTH } from './directory.ts'
 import type { Layout } from './format.ts'
-import { halve, IMPLAUSIBLE_LOAD, LEAST_GROWTH, mergeSegments, rebuild, type ValueMerge } from './reshape.ts'
+import { halve, LEAST_GROWTH, mergeSegments, rebuild, type ValueMerge } from './reshape.ts'
 import type { Segment } from './segment.ts'
 import { Spill } from './spill.ts'
 
@@ -53,11 +55,14 @@ class Merging {
   merge(depth: number, prefix: number, sa: Segment | null, sb: Segment | null): boolean {
     if (sa !== null && sb !== null) {
       const merged = this.fit(sa, sb)
-      if (merged !== null) {
+      if (merged === 'crowded') return false
+      if (merged !== 'full') {
         this.leaves.push(merged)
         return true
       }
-      if (!this.isFull(sa, sb)) return false
+    }
+    if (depth === MAX_DEPTH) {
+      throw new VarveError('CAPACITY_EXCEEDED', 'the two maplets together hold more entries than one can tell apart')
     }
     const halvesA = sa === null ? this.children(this.a, depth, prefix) : halve(sa, this.layout, this.a)
     const halvesB = sb === null ? this.children(this.b, depth, prefix) : halve(sb, this.layout, this.b)
@@ -72,8 +77,8 @@ class Merging {
     return [segmentAt(core, depth + 1, prefix * 2), segmentAt(core, depth + 1, prefix * 2 + 1)]
   }
 
-  /** Both in one segment, if that is possible at a plausible load. */
-  private fit(sa: Segment, sb: Segment): Segment | null {
+  /** Both in one segment; or why not: they are too many for one, or they crowd in any. */
+  private fit(sa: Segment, sb: Segment): Segment | 'full' | 'crowded' {
     const entries = sa.entries + sb.entries
     for (let slots = this.layout.slotsFor(entries); slots <= this.layout.maxSlots;) {
       const merged = mergeSegments(sa, sb, slots, this.layout, this.values)
@@ -83,14 +88,9 @@ class Merging {
         return (enough < slots * 0.95 ? rebuild(merged, enough, this.layout) : null) ?? merged
       }
       slots = Math.ceil(slots * LEAST_GROWTH)
-      if (entries < slots * IMPLAUSIBLE_LOAD) return null
+      if (entries < slots * this.layout.formatOf(slots).leastLoad) return 'crowded'
     }
-    return null
-  }
-
-  /** Whether two segments failed to fit because they are too many, and not because they crowd. */
-  private isFull(sa: Segment, sb: Segment): boolean {
-    return this.layout.slotsFor(sa.entries + sb.entries) > this.layout.maxSlots * IMPLAUSIBLE_LOAD
+    return 'full'
   }
 }
 

@@ -1,12 +1,12 @@
 /**
  * Segments made from segments: larger or smaller, two from one, one from two, one from one of each of two maplets.
  *
- * Each of these reads entries in order of y and appends them in order of y, in one pass, into arrays of its own: what
- * was there before is untouched, so a caller that gives up half-way has lost nothing. A result of null means that some
- * entry would have stood too far from its home (I4 of the segment): try again with more slots.
+ * Each of these reads entries in order of address and appends them in that order, in one pass, into arrays of its own:
+ * what was there before is untouched, so a caller that gives up half-way has lost nothing. A result of null means that
+ * some entry would have stood too far from its home (I4 of the segment): try again with more slots.
  *
- * A split takes the uppermost bit of y and moves the others up; the last hash bit becomes unknown. Joining gives the bit
- * back and drops the last one of entries that have all.
+ * A split takes the first bit of the lower half of y and moves the others up; the last one becomes unknown. Joining gives
+ * the bit back and drops the last one of entries that have all.
  */
 import type { Layout } from './format.ts'
 import { Segment, VOID } from './segment.ts'
@@ -14,78 +14,57 @@ import { Segment, VOID } from './segment.ts'
 /** A segment that is rebuilt with more slots gets at least this many times as many. */
 export const LEAST_GROWTH = 1.1
 
-/** Random hashes do not crowd at a load below this: the odds are under 10^-17 an entry. */
-export const IMPLAUSIBLE_LOAD = 0.5
-
-/** Makes y for an entry whose hash bits are used up, at the given depth, from its value; or throws. */
+/** Says what y is at a depth for an entry whose own hash bits are used up, from its value; or throws. */
 export interface Rederive {
   rederive(value: number, depth: number): number
 }
 
-/** What a transfer does to y. */
-const KEEP = 0
-const SHIFT_LEFT = 1
-const SHIFT_RIGHT = 2
-type Shift = typeof KEEP | typeof SHIFT_LEFT | typeof SHIFT_RIGHT
-
-/**
- * Appends the entries of cells from `from` to `end` to another segment, y as it is, or shifted, or shifted and `top`
- * added. False if they crowd. Entries without hash bits cannot be shifted left: their cells are listed in `spent`.
- *
- * This is where growth spends its time: each entry is moved five times while the number of entries doubles. So there is
- * one loop for each kind of segment, `decode` and `append` of the segment with everything that does not change taken out.
- */
-function transfer(
-  source: Segment,
-  from: number,
-  end: number,
-  target: Segment,
-  shift: Shift,
-  top: number,
-  spent: number[],
-): boolean {
-  return source.format.stride === 1
-    ? transferPairs(source, from, end, target, shift, top, spent)
-    : transferCells(source, from, end, target, shift, top, spent)
+/** The same entries in another number of slots. */
+export function rebuild(segment: Segment, slots: number, layout: Layout): Segment | null {
+  const result = new Segment(layout.formatOf(slots), segment.depth, slots)
+  const fits = segment.format.stride === 1 ? movePairs(segment, result, null) : moveCells(segment, result, null)
+  return fits ? result : null
 }
 
-function transferPairs(
-  source: Segment,
-  from: number,
-  end: number,
-  target: Segment,
-  shift: Shift,
-  top: number,
-  spent: number[],
-): boolean {
-  const { cells, inverse } = source
+/** One half of a split: entries whose next bit is `bit`. */
+interface Half {
+  readonly bit: number
+  readonly source: Rederive
+}
+
+/**
+ * Appends all entries to another segment, or those of one half; false if they crowd.
+ *
+ * This is where growth spends its time: each entry is moved five times while the number of entries doubles. So there is
+ * one loop for each kind of segment, and in the one that the database uses `decode` and `append` are written out with
+ * everything that does not change taken out.
+ */
+function movePairs(source: Segment, target: Segment, half: Half | null): boolean {
+  const { cells, inverse, end } = source
   const { cells: targetCells, slots } = target
   const { maxDistance } = target.format
   const nearly = source.slots - 0.5
   const limit = target.brim >>> 1
+  const bit = half === null ? -1 : half.bit
   let { cursor } = target
   let entries = 0
-  for (let i = from; i < end; i += 2) {
+  for (let i = 0; i < end; i += 2) {
     const cell = cells[i] as number
     if (cell === 0) continue
-    const home = (i >>> 1) + 1 - (cell >>> 24)
-    const spreadBefore = (home << 16) | ((~cell >>> 8) & 0xff00)
-    let y = (~((spreadBefore + nearly) * inverse) << 16) | (cell & 0xffff)
-    if (shift === SHIFT_LEFT) {
-      if ((y & 0xffff) === VOID) {
-        spent.push(i)
-        continue
-      }
-      y <<= 1
-    } else if (shift === SHIFT_RIGHT) {
-      y = top | (y >>> 1) | (y & 1)
+    let low = cell & 0xffff
+    if (bit >= 0) {
+      const known = low === VOID ? (half as Half).source.rederive(cells[i + 1] as number, source.depth) : low
+      if (((known >>> 15) & 1) !== bit) continue
+      low = ((known << 1) & 0xffff) | Number(low === VOID)
     }
-    const spread = Math.imul(~y >>> 16, slots)
+    const home = (i >>> 1) + 1 - (cell >>> 24)
+    const before = (home << 16) | ((~cell >>> 8) & 0xff00)
+    const spread = Math.imul(((before + nearly) * inverse) | 0, slots)
     const targetHome = spread >>> 16
     if (cursor < targetHome) cursor = targetHome
     const distance = cursor - targetHome + 1
     if (distance >= maxDistance || cursor >= limit) return false
-    targetCells[cursor << 1] = (distance << 24) | ((~spread & 0xff00) << 8) | (y & 0xffff)
+    targetCells[cursor << 1] = (distance << 24) | ((~spread & 0xff00) << 8) | low
     targetCells[(cursor << 1) + 1] = cells[i + 1] as number
     cursor++
     entries++
@@ -94,107 +73,81 @@ function transferPairs(
   target.entries += entries
   return true
 }
-
-function transferCells(
-  source: Segment,
-  from: number,
-  end: number,
-  target: Segment,
-  shift: Shift,
-  top: number,
-  spent: number[],
-): boolean {
-  for (let i = from; i < end; i++) {
+/** As {@link movePairs}. An entry without hash bits does not know its half, and is copied to both. */
+function moveCells(source: Segment, target: Segment, half: Half | null): boolean {
+  for (let i = 0; i < source.end; i++) {
     if (source.cells[i] === 0) continue
     let y = source.decode(i)
-    if (shift === SHIFT_LEFT) {
-      if ((y & 0xffff) === VOID) {
-        spent.push(i)
-        continue
-      }
-      y <<= 1
-    } else if (shift === SHIFT_RIGHT) {
-      y = top | (y >>> 1) | (y & 1)
+    if (half !== null && (y & 0xffff) !== VOID) {
+      if (((y >>> 15) & 1) !== half.bit) continue
+      y = (y & ~0xffff) | ((y << 1) & 0xffff)
     }
     if (!target.append(y, 0)) return false
   }
   return true
 }
 
-/** The same entries in another number of slots. */
-export function rebuild(segment: Segment, slots: number, layout: Layout): Segment | null {
-  const result = new Segment(layout.formatOf(slots), segment.depth, slots)
-  return transfer(segment, 0, segment.end, result, KEEP, 0, []) ? result : null
-}
-
-/** Where the entries whose next hash bit is 0 begin. Those with a 1 have the first half of the homes. */
-function boundaryOf(segment: Segment): number {
-  let i = nextEntry(segment, (segment.slots >>> 1) << segment.format.stride)
-  while (i < segment.end && segment.decode(i) < 0) i = nextEntry(segment, i + 1)
-  return i
-}
-
 /**
- * Two segments in place of one, by its next hash bit: [entries with a 0, entries with a 1].
+ * Two segments in place of one, by its next hash bit: [entries with a 0, entries with a 1]. Null if entries crowd at any
+ * plausible load.
  *
- * An entry that has no hash bits left does not know which half of its address it belongs to. It is copied to both (as in
- * Aleph filter: Dayan, Bercea, Pagh, PVLDB 2024) where the layout says so, else its y comes from `source`.
+ * An entry that has no hash bits left does not know which half it belongs to. Where there are values, `source` says so
+ * from the key; in filters it is copied to both (as in Aleph filter: Dayan, Bercea, Pagh, PVLDB 2024). For one in a
+ * thousand entries a split is then a copy, which is why the address takes no part in it: copies at neighbouring homes
+ * would soon crowd.
  */
-function split(
-  segment: Segment,
-  boundary: number,
-  slots: readonly [zeros: number, ones: number],
-  layout: Layout,
-  source: Rederive,
-): [Segment, Segment] | null {
-  const depth = segment.depth + 1
-  const zeros = new Segment(layout.formatOf(slots[0]), depth, slots[0])
-  const ones = new Segment(layout.formatOf(slots[1]), depth, slots[1])
-  const spent: number[] = []
-  if (!transfer(segment, 0, boundary, ones, SHIFT_LEFT, 0, spent)) return null
-  if (!transfer(segment, boundary, segment.end, zeros, SHIFT_LEFT, 0, spent)) return null
-  // These have no place in the order of reading, so they are put in afterwards.
-  for (const i of spent) {
-    const y = segment.decode(i)
-    const half = y < 0 ? ones : zeros
-    const moved = (y << 1) & ~0x1_ffff
-    if (layout.copiesVoid) {
-      if (half.insert(moved | 0x1_0000 | VOID, 0) || half.insert(moved | VOID, 0)) return null
-    } else if (half.insert(half.seal(source.rederive(segment.valueAt(i), depth)), segment.valueAt(i))) {
-      return null
-    }
-  }
-  return [zeros, ones]
-}
-
-/** As {@link split}, with as many slots as it takes. Null if entries crowd at any plausible load. */
 export function halve(segment: Segment, layout: Layout, source: Rederive): [Segment, Segment] | null {
-  const boundary = boundaryOf(segment)
-  const ones = countEntries(segment, boundary)
-  const zeros = segment.entries - ones
-  for (let spare = 1; spare < 1 / IMPLAUSIBLE_LOAD; spare *= LEAST_GROWTH) {
-    const slotsFor = (entries: number): number => Math.min(layout.maxSlots, layout.slotsFor(Math.ceil(entries * spare)))
-    const halves = split(segment, boundary, [slotsFor(zeros), slotsFor(ones)], layout, source)
-    if (halves !== null) return halves
-  }
-  return null
+  const zeros = halfOf(segment, { bit: 0, source }, layout)
+  const ones = zeros === null ? null : halfOf(segment, { bit: 1, source }, layout)
+  return zeros === null || ones === null ? null : [zeros, ones]
 }
 
-function countEntries(segment: Segment, end: number): number {
-  const { cells } = segment
-  const step = 1 << segment.format.stride
+function halfOf(segment: Segment, half: Half, layout: Layout): Segment | null {
+  const move = segment.format.stride === 1 ? movePairs : moveCells
+  const entries = countHalf(segment, half.bit)
+  let slots = Math.min(layout.maxSlots, layout.slotsFor(entries))
+  for (;;) {
+    const result = new Segment(layout.formatOf(slots), segment.depth + 1, slots)
+    if (move(segment, result, half)) return result
+    slots = Math.ceil(slots * LEAST_GROWTH)
+    if (slots > layout.maxSlots || entries < slots * result.format.leastLoad) return null
+  }
+}
+
+/** Entries of one half; those that do not know theirs are counted in. */
+function countHalf(segment: Segment, bit: number): number {
+  const { cells, end, lowShift, format } = segment
+  const step = 1 << format.stride
+  const place = 15 - lowShift
+  const spent = VOID >>> lowShift
+  const mask = (spent << 1) - 1
   let entries = 0
-  for (let i = 0; i < end; i += step) if (cells[i] !== 0) entries++
+  for (let i = 0; i < end; i += step) {
+    const cell = cells[i] as number
+    if (cell !== 0 && (((cell >>> place) & 1) === bit || (cell & mask) === spent)) entries++
+  }
   return entries
 }
 
 /** One segment in place of two that differ in their last common hash bit. */
 export function join(zeros: Segment, ones: Segment, slots: number, layout: Layout): Segment | null {
   const result = new Segment(layout.formatOf(slots), zeros.depth - 1, slots)
-  const fits =
-    transfer(ones, 0, ones.end, result, SHIFT_RIGHT, 0x8000_0000 | 0, []) &&
-    transfer(zeros, 0, zeros.end, result, SHIFT_RIGHT, 0, [])
-  return fits ? result : null
+  let i = nextEntry(ones, 0)
+  let j = nextEntry(zeros, 0)
+  while (i < ones.end || j < zeros.end) {
+    const one = i < ones.end ? raised(ones.decode(i), VOID) : 0
+    const zero = j < zeros.end ? raised(zeros.decode(j), 0) : 0
+    const fromOnes = one >>> 0 >= zero >>> 0
+    if (!result.append(fromOnes ? one : zero, fromOnes ? ones.valueAt(i) : zeros.valueAt(j))) return null
+    if (fromOnes) i = nextEntry(ones, i + 1)
+    else j = nextEntry(zeros, j + 1)
+  }
+  return result
+}
+
+/** y of an entry that gains a hash bit in front; one that has all of them loses the last. */
+function raised(y: number, bit: number): number {
+  return (y & ~0xffff) | bit | ((y & 0xffff) >>> 1) | (y & 1)
 }
 
 /** What becomes of the values when two maplets are merged. */

@@ -1,17 +1,19 @@
 /**
  * A segment: one Robin Hood quotient table, the piece in which a maplet grows, is split and shrinks.
  *
- * It holds the entries whose hash begins with the same `depth` bits. Of the 32 hash bits that follow, called y, the upper
- * 16 are the address, which chooses the home:
+ * An entry has 32 bits of its key's hash, called y. The upper 16 are its address, for ever; it chooses the home:
  *
  *     home(y) = (~address * slots) >>> 16
  *
  * Not a remainder and not a mask, so that any number of slots will do, and that the homes of a larger segment stand in
- * the same order: entries sorted by y, highest first, are sorted by home at every size. Growing, shrinking, splitting and
- * merging are therefore each one pass that reads entries in order and appends them in order (reshape.ts). No key is
+ * the same order: entries sorted by address, highest first, are sorted by home at every size. Growing, splitting, joining
+ * and merging are therefore each one pass that reads entries in order and appends them in order (reshape.ts). No key is
  * hashed again: home, the bits of home in the cell and the hash bits give y back.
  *
- * Entries stand at their home or behind it, in order of y, without gaps between home and entry (Robin Hood linear
+ * The lower 16 are those hash bits by which segments are split, from the `depth`-th on: all entries of a segment have the
+ * first `depth` in common. They are not those of the address, so a split leaves homes as they are.
+ *
+ * Entries stand at their home or behind it, in order of address, without gaps between home and entry (Robin Hood linear
  * probing: Celis 1985; quotienting: Knuth 6.4 exercise 13). A lookup starts at home and ends at the first cell that is
  * nearer to its own home than the lookup is to its. Nothing wraps around: behind the last home lies room for what is
  * displaced.
@@ -20,7 +22,7 @@
  * lines; a lookup looks at 3.
  *
  * I1  `entries` cells are not 0.
- * I2  Decoded from first to last, entries never increase in y (unsigned); equal ones stand in order of insertion.
+ * I2  Decoded from first to last, entries never increase in address. Those of equal y stand in order of insertion.
  * I3  Each entry stands at or behind its home, and no cell between is empty.
  * I4  No cell's `distance + 1` is the format's maximum, and the last two cells are empty. An insert may break that, for one
  *     distance or the last but one cell; it then returns true, and the caller rebuilds the segment or takes the entry out
@@ -30,18 +32,18 @@
  */
 import { ADDRESS_BITS, type CellFormat, WIDE_UNIT } from './format.ts'
 
-/** Bit of y that ends the hash bits of an entry that has none left. */
+/** The lower half of y in an entry that has no hash bits left but its address: the 1 that ends them. */
 export const VOID = 0x8000
 
-/** Room behind the last home: with 64 slots it overflows about as rarely as a distance does. */
-function overflowSlots(slots: number): number {
-  return Math.min(64, slots >>> 3)
+/** Slots behind the last home. Where there are enough of them to pay for, distances run out before these do. */
+function overflowSlots(slots: number, format: CellFormat): number {
+  return Math.min(format.maxDistance + 1, Math.max(32, slots >>> 6))
 }
 
 export class Segment {
   readonly format: CellFormat
-  /** Hash bits that all entries share. */
-  depth: number
+  /** Hash bits that all entries share, besides what their homes say. */
+  readonly depth: number
   readonly slots: number
   readonly cells: Int32Array | Uint16Array
   entries = 0
@@ -70,7 +72,7 @@ export class Segment {
     this.format = format
     this.depth = depth
     this.slots = slots
-    const capacity = slots + overflowSlots(slots)
+    const capacity = slots + overflowSlots(slots, format)
     this.cells = format.payloadBits > 16 ? new Int32Array(capacity << format.stride) : new Uint16Array(capacity)
     this.limit = Math.floor(slots * format.maxLoad)
     this.floor = Math.floor(slots * SHRINK_LOAD)
@@ -95,7 +97,7 @@ export class Segment {
     return (x | this.mark) & -this.mark
   }
 
-  /** Puts an entry in behind those of higher and equal y. True if the segment must be rebuilt now (I4). */
+  /** Puts an entry in behind those of higher and equal address. True if the segment must be rebuilt now (I4). */
   insert(y: number, value: number): boolean {
     return this.format.stride === 1 ? this.insertPair(y, value) : this.insertCell(y)
   }
@@ -150,7 +152,7 @@ export class Segment {
   }
 
   /**
-   * Adds the entry that comes last so far, while a segment is being built: calls must come in order of y (I2). False,
+   * Adds the entry that comes last so far, while a segment is being built: calls must come in order of address (I2). False,
    * and nothing added, if that would break I4.
    */
   append(y: number, value: number): boolean {

@@ -156,7 +156,7 @@ describe('two cores', () => {
   }
 
   const keys = fc
-    .tuple(fc.constantFrom(0, 3, 200, 3000), fc.nat(), fc.constantFrom(500, 1_000_000))
+    .tuple(fc.constantFrom(0, 3, 200, 3000), fc.nat(), fc.constantFrom(1500, 1_000_000))
     .map(([length, stream, range]) => {
       const random = new Random(stream)
       return Array.from({ length }, () => random.int(range))
