@@ -4,14 +4,14 @@
  * It is a directory of segments (directory.ts, segment.ts): the upper bits of h2, as many as a segment is deep, choose the
  * segment, the next 15 stand in the entry, and the upper 16 bits of h1 choose the home in the segment.
  *
- * It is not a map: it does not hold keys, and a lookup finds
- * every entry whose fingerprint agrees with the hash. With a {@link KeyMatcher}, `find` asks for each candidate whether
- * it holds the very key, so its answer is exact; without one, answers are those of a filter: an entry that was put in is
- * always found, one that was not is found at the false-positive rate.
+ * It is not a map: it does not hold keys, and a lookup finds every entry whose fingerprint agrees with the hash. With a
+ * {@link KeyMatcher}, `find` asks for each candidate whether it holds the very key, so its answer is exact; without one,
+ * answers are those of a filter: an entry that was put in is always found, one that was not is found at the
+ * false-positive rate.
  *
- * Cost: 8.9 to 10.8 bytes an entry with values (2.5 to 2.9 without) from a few thousand entries on. A lookup is one hash,
+ * Cost: 9.1 to 10.8 bytes an entry with values (2.5 to 2.9 without) from a few thousand entries on. A lookup is one hash,
  * one place in the directory, and one or two cache lines. Nothing but a rebuild under the keyed hash touches more than
- * one or two segments at a time, so no operation takes longer than some 0.3 ms.
+ * one or two segments at a time, so no other operation takes longer than some 0.3 ms.
  *
  * Hash: murmur-like with a secret seed at first. When hashes crowd as random ones never do (a hundred in one home, or
  * far too many in one segment), somebody is choosing keys. A core that can ask for keys (`keyOf`) then rebuilds

@@ -11,8 +11,8 @@ export interface FilterOptions extends Sizing {
   readonly capacity?: number | undefined
   /**
    * Highest acceptable share of absent keys that are taken for present ones. Default 0.01, which slots of 2 bytes keep up
-   * to some 10^7 keys grown from nothing, and at any number that `capacity` foresees. A lower rate takes slots of 4 bytes;
-   * below 0.0001 nothing is promised, and refused.
+   * to some 8 million keys grown from nothing (ten times as many add 0.002), and at any number that `capacity` foresees.
+   * A lower rate takes slots of 4 bytes; below 0.0001 nothing is promised, and refused.
    */
   readonly falsePositiveRate?: number | undefined
   /** Default true. With false, an insert beyond `capacity` fails with `CAPACITY_EXCEEDED` and changes nothing. */

@@ -67,15 +67,15 @@ export class CellFormat {
 }
 
 /**
- * 8 bytes a slot: 8.9 to 10.8 bytes an entry. A load of 0.9 is where the shifts of an insert begin to cost more than
- * the passes of growth that they save.
+ * 8 bytes a slot: 9.1 to 10.8 bytes an entry. A load of 0.88 is where the shifts of an insert begin to cost more than the
+ * passes of growth that they save.
  */
-export const WIDE_VALUES: CellFormat = new CellFormat(24, 7, 1, 0.9, 0.76, 0.5)
+export const WIDE_VALUES: CellFormat = new CellFormat(24, 7, 1, 0.88, 0.76, 0.5)
 /** {@link CellFormat.unit} of the wide formats, for code that is written for them alone. */
 export const WIDE_UNIT = 0x100_0000
 /** 4 bytes a slot, for filters that want few false positives, and for the first entries of others. */
-export const WIDE: CellFormat = new CellFormat(24, 7, 0, 0.9, 0.76, 0.5)
-/** 2 bytes a slot: 2.5 to 2.9 bytes an entry. Five bits of distance bear no more load than 0.8. */
+export const WIDE: CellFormat = new CellFormat(24, 7, 0, 0.88, 0.76, 0.5)
+/** 2 bytes a slot: 2.5 to 2.8 bytes an entry. Five bits of distance bear no more load than 0.8. */
 export const NARROW: CellFormat = new CellFormat(11, 5, 0, 0.8, 0.72, 0.25)
 
 /**
@@ -125,8 +125,8 @@ export class Layout {
 }
 
 /**
- * Of a wide cell, 31 bits of the hash beneath the segment are known at first: at most 0.9 * 2^14 entries of 2^-31 each
- * make 7e-6, times half the doublings since the first split, of which there are at most 15 before bits run out.
+ * Of a wide cell, 31 bits of the hash are known at first, besides those that chose the segment: at most 0.9 * 2^14 entries
+ * of 2^-31 each make 7e-6, times half the splits since the first, of which there are at most 15 before bits run out.
  */
 const WIDE_RATE = 1e-4
 /** Of a narrow cell 10 bits beyond the home: 1.6e-3 at worst, times half the doublings since the crossover. */

@@ -22,41 +22,25 @@ export interface Rederive {
 /** The same entries in another number of slots. */
 export function rebuild(segment: Segment, slots: number, layout: Layout): Segment | null {
   const result = new Segment(layout.formatOf(slots), segment.depth, slots)
-  const fits = segment.format.stride === 1 ? movePairs(segment, result, null) : moveCells(segment, result, null)
-  return fits ? result : null
-}
-
-/** One half of a split: entries whose next bit is `bit`. */
-interface Half {
-  readonly bit: number
-  readonly source: Rederive
+  return (segment.format.stride === 1 ? movePairs(segment, result) : moveCells(segment, result)) ? result : null
 }
 
 /**
- * Appends all entries to another segment, or those of one half; false if they crowd.
+ * Appends all entries to another segment; false if they crowd.
  *
- * This is where growth spends its time: each entry is moved five times while the number of entries doubles. So there is
- * one loop for each kind of segment, and in the one that the database uses `decode` and `append` are written out with
- * everything that does not change taken out.
+ * Growth spends its time here: each entry is moved five times while the number of entries doubles. So, for the format with
+ * values, `decode` and `append` are written out with everything that does not change taken out.
  */
-function movePairs(source: Segment, target: Segment, half: Half | null): boolean {
+function movePairs(source: Segment, target: Segment): boolean {
   const { cells, inverse, end } = source
   const { cells: targetCells, slots } = target
   const { maxDistance } = target.format
   const nearly = source.slots - 0.5
   const limit = target.brim >>> 1
-  const bit = half === null ? -1 : half.bit
-  let { cursor } = target
-  let entries = 0
+  let cursor = 0
   for (let i = 0; i < end; i += 2) {
     const cell = cells[i] as number
     if (cell === 0) continue
-    let low = cell & 0xffff
-    if (bit >= 0) {
-      const known = low === VOID ? (half as Half).source.rederive(cells[i + 1] as number, source.depth) : low
-      if (((known >>> 15) & 1) !== bit) continue
-      low = ((known << 1) & 0xffff) | Number(low === VOID)
-    }
     const home = (i >>> 1) + 1 - (cell >>> 24)
     const before = (home << 16) | ((~cell >>> 8) & 0xff00)
     const spread = Math.imul(((before + nearly) * inverse) | 0, slots)
@@ -64,26 +48,16 @@ function movePairs(source: Segment, target: Segment, half: Half | null): boolean
     if (cursor < targetHome) cursor = targetHome
     const distance = cursor - targetHome + 1
     if (distance >= maxDistance || cursor >= limit) return false
-    targetCells[cursor << 1] = (distance << 24) | ((~spread & 0xff00) << 8) | low
+    targetCells[cursor << 1] = (distance << 24) | ((~spread & 0xff00) << 8) | (cell & 0xffff)
     targetCells[(cursor << 1) + 1] = cells[i + 1] as number
     cursor++
-    entries++
   }
-  target.cursor = cursor
-  target.entries += entries
+  target.entries = source.entries
   return true
 }
-/** As {@link movePairs}. An entry without hash bits does not know its half, and is copied to both. */
-function moveCells(source: Segment, target: Segment, half: Half | null): boolean {
-  for (let i = 0; i < source.end; i++) {
-    if (source.cells[i] === 0) continue
-    let y = source.decode(i)
-    if (half !== null && (y & 0xffff) !== VOID) {
-      if (((y >>> 15) & 1) !== half.bit) continue
-      y = (y & ~0xffff) | ((y << 1) & 0xffff)
-    }
-    if (!target.append(y, 0)) return false
-  }
+
+function moveCells(source: Segment, target: Segment): boolean {
+  for (let i = 0; i < source.end; i++) if (source.cells[i] !== 0 && !target.append(source.decode(i), 0)) return false
   return true
 }
 
@@ -97,36 +71,79 @@ function moveCells(source: Segment, target: Segment, half: Half | null): boolean
  * would soon crowd.
  */
 export function halve(segment: Segment, layout: Layout, source: Rederive): [Segment, Segment] | null {
-  const zeros = halfOf(segment, { bit: 0, source }, layout)
-  const ones = zeros === null ? null : halfOf(segment, { bit: 1, source }, layout)
-  return zeros === null || ones === null ? null : [zeros, ones]
-}
-
-function halfOf(segment: Segment, half: Half, layout: Layout): Segment | null {
-  const move = segment.format.stride === 1 ? movePairs : moveCells
-  const entries = countHalf(segment, half.bit)
-  let slots = Math.min(layout.maxSlots, layout.slotsFor(entries))
-  for (;;) {
-    const result = new Segment(layout.formatOf(slots), segment.depth + 1, slots)
-    if (move(segment, result, half)) return result
+  const entries = largerHalf(segment)
+  for (let slots = Math.min(layout.maxSlots, layout.slotsFor(entries)); ;) {
+    const format = layout.formatOf(slots)
+    const zeros = new Segment(format, segment.depth + 1, slots)
+    const ones = new Segment(format, segment.depth + 1, slots)
+    const fits = format.stride === 1 ? splitPairs(segment, [zeros, ones], source) : splitCells(segment, [zeros, ones])
+    if (fits) return [zeros, ones]
     slots = Math.ceil(slots * LEAST_GROWTH)
-    if (slots > layout.maxSlots || entries < slots * result.format.leastLoad) return null
+    if (slots > layout.maxSlots || entries < slots * format.leastLoad) return null
   }
 }
 
-/** Entries of one half; those that do not know theirs are counted in. */
-function countHalf(segment: Segment, bit: number): number {
-  const { cells, end, lowShift, format } = segment
-  const step = 1 << format.stride
+/** Entries of the half that has more; those that do not know theirs are counted in. */
+function largerHalf(segment: Segment): number {
+  const { cells, end, lowShift } = segment
+  const step = 1 << segment.format.stride
   const place = 15 - lowShift
-  const spent = VOID >>> lowShift
-  const mask = (spent << 1) - 1
-  let entries = 0
+  const mask = (2 << place) - 1
+  let ones = 0
+  let spent = 0
   for (let i = 0; i < end; i += step) {
-    const cell = cells[i] as number
-    if (cell !== 0 && (((cell >>> place) & 1) === bit || (cell & mask) === spent)) entries++
+    const low = (cells[i] as number) & mask
+    ones += low >>> place
+    if (low === 1 << place) spent++
   }
-  return entries
+  return Math.max(ones, segment.entries - ones + spent)
+}
+
+/** As {@link movePairs}; which half an entry goes to is looked up, since nobody could predict the branch. */
+function splitPairs(segment: Segment, halves: readonly [Segment, Segment], source: Rederive): boolean {
+  const { cells, inverse, end } = segment
+  const { slots, format } = halves[0]
+  const { maxDistance } = format
+  const nearly = segment.slots - 0.5
+  const limit = halves[0].brim >>> 1
+  const cellsOf = [halves[0].cells, halves[1].cells]
+  const cursors = new Int32Array(2)
+  const entries = new Int32Array(2)
+  for (let i = 0; i < end; i += 2) {
+    const cell = cells[i] as number
+    if (cell === 0) continue
+    const low = cell & 0xffff
+    const known = low === VOID ? source.rederive(cells[i + 1] as number, segment.depth) : low
+    const half = (known >>> 15) & 1
+    const home = (i >>> 1) + 1 - (cell >>> 24)
+    const before = (home << 16) | ((~cell >>> 8) & 0xff00)
+    const spread = Math.imul(((before + nearly) * inverse) | 0, slots)
+    const targetHome = spread >>> 16
+    const cursor = Math.max(cursors[half] as number, targetHome)
+    const distance = cursor - targetHome + 1
+    if (distance >= maxDistance || cursor >= limit) return false
+    const targetCells = cellsOf[half] as Int32Array
+    const moved = ((known << 1) & 0xffff) | Number(low === VOID)
+    targetCells[cursor << 1] = (distance << 24) | ((~spread & 0xff00) << 8) | moved
+    targetCells[(cursor << 1) + 1] = cells[i + 1] as number
+    cursors[half] = cursor + 1
+    entries[half] = (entries[half] as number) + 1
+  }
+  halves[0].entries = entries[0] as number
+  halves[1].entries = entries[1] as number
+  return true
+}
+
+function splitCells(segment: Segment, [zeros, ones]: readonly [Segment, Segment]): boolean {
+  for (let i = 0; i < segment.end; i++) {
+    if (segment.cells[i] === 0) continue
+    const y = segment.decode(i)
+    const isSpent = (y & 0xffff) === VOID
+    const moved = isSpent ? y : (y & ~0xffff) | ((y << 1) & 0xffff)
+    if ((isSpent || ((y >>> 15) & 1) === 0) && !zeros.append(moved, 0)) return false
+    if ((isSpent || ((y >>> 15) & 1) === 1) && !ones.append(moved, 0)) return false
+  }
+  return true
 }
 
 /** One segment in place of two that differ in their last common hash bit. */

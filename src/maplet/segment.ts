@@ -18,8 +18,8 @@
  * nearer to its own home than the lookup is to its. Nothing wraps around: behind the last home lies room for what is
  * displaced.
  *
- * Cost: 8, 4 or 2 bytes a slot by format. At a load of 0.9 an insert moves some 20 cells on average, in one or two cache
- * lines; a lookup looks at 3.
+ * Cost: 8, 4 or 2 bytes a slot by format. An insert moves some 15 cells on average, in two or three cache lines; a lookup looks
+ * at 3 or 4.
  *
  * I1  `entries` cells are not 0.
  * I2  Decoded from first to last, entries never increase in address. Those of equal y stand in order of insertion.
