@@ -139,9 +139,10 @@ function splitCells(segment: Segment, [zeros, ones]: readonly [Segment, Segment]
     if (segment.cells[i] === 0) continue
     const y = segment.decode(i)
     const isSpent = (y & 0xffff) === VOID
+    const isOne = ((y >>> 15) & 1) === 1 // The 1 that ends a spent entry is one too.
     const moved = isSpent ? y : (y & ~0xffff) | ((y << 1) & 0xffff)
-    if ((isSpent || ((y >>> 15) & 1) === 0) && !zeros.append(moved, 0)) return false
-    if ((isSpent || ((y >>> 15) & 1) === 1) && !ones.append(moved, 0)) return false
+    if ((isSpent || !isOne) && !zeros.append(moved, 0)) return false
+    if (isOne && !ones.append(moved, 0)) return false
   }
   return true
 }

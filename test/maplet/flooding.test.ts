@@ -147,6 +147,17 @@ describe('entries under one hash beyond what a segment takes', () => {
     core.check()
   })
 
+  it('go newest first where their values are equal', () => {
+    const core = crowd(0, 0)
+    const values = Array.from({ length: 300 }, (_, i) => i % 2)
+    for (const value of values) core.insert(again(core), hashLow, value)
+    expect(core.remove(again(core), hashLow, 0)).toBe(true)
+    expect(core.replace(again(core), hashLow, 0, 7)).toBe(true)
+    values.splice(298, 1)
+    values[296] = 7
+    expect(listed(core)).toEqual(values)
+  })
+
   it('are merged, cloned and given other values like all others', () => {
     const keep = { first: (value: number) => value, second: (value: number) => value, both: null }
     const merged = mergeCores(crowd(0, 300), new MapletCore(null, { seed: SEED, hash: 'keyed' }), keep)!
@@ -209,6 +220,19 @@ describe('the maplet and the filter', () => {
     for (const [i, key] of hostile.slice(0, 2000).entries()) expect(merged.delete(key, i)).toBe(true)
     expect(merged.size).toBe(1)
     expect(one.size + two.size).toBe(2000)
+  })
+
+  it('are not alarmed by keys that come in three times each', () => {
+    const maplet = new Maplet({ seed: SEED })
+    const filter = new Filter({ seed: SEED })
+    for (let i = 0; i < 60_000; i++) {
+      maplet.insert(i % 20_000, i)
+      filter.insert(i % 20_000)
+    }
+    expect([maplet.stats(0).keyed, filter.stats(0).keyed]).toEqual([false, false])
+    expect(filter.bytes / filter.size).toBeLessThan(5)
+    for (let i = 0; i < 60_000; i++) expect(filter.delete(i % 20_000)).toBe(true)
+    expect(maplet.getAll(7)).toEqual([7, 20_007, 40_007])
   })
 
   it('are as good as ever with the keyed hash from the start', () => {
