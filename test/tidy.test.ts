@@ -33,8 +33,9 @@ function matches(files: readonly SourceFile[], pattern: RegExp): string[] {
  */
 const layers: readonly (readonly string[])[] = [
   ['face'],
-  ['mvcc'],
-  ['skiplist', 'maplet', 'wal', 'runs', 'eviction'],
+  ['mvcc', 'durability'],
+  ['runs'],
+  ['skiplist', 'maplet', 'wal', 'eviction'],
   ['keys', 'codecs', 'storage'],
   ['errors.ts', 'limits.ts'],
 ]
