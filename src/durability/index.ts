@@ -1,0 +1,13 @@
+/** A database directory: its files, the order in which they change, and what is done about them in the background. */
+export { Directory } from './directory.ts'
+export type {
+  BackgroundStats,
+  CatalogueEntry,
+  CheckpointReport,
+  DirectoryHooks,
+  DirectoryOptions,
+  DirectoryStats,
+  DiskDurability,
+  ProgressListener,
+  VerifyReport,
+} from './options.ts'

@@ -1,0 +1,112 @@
+/** What a directory is opened with, and what it tells. */
+import type { VarveError } from '../errors.ts'
+import type { Background } from '../runs/index.ts'
+import type { Storage } from '../storage/index.ts'
+import type { LogStats } from '../wal/index.ts'
+
+/** When a commit counts as done: `full` once it is on disk, `relaxed` once the operating system has it. */
+export type DiskDurability = 'full' | 'relaxed'
+
+/** Settings of {@link Directory.open}; everything that varies from run to run is injected. */
+export interface DirectoryOptions {
+  /** The directory. Made, with those above it, unless `readOnly`. */
+  readonly path: string
+  readonly storage: Storage
+  readonly durability: DiskDurability
+  /** `relaxed`: a sync starts at the first of these. */
+  readonly flush: { readonly intervalMs: number; readonly commits: number; readonly bytes: number }
+  readonly wal: {
+    /** Size of a log segment. Default 16 MiB. */
+    readonly segmentBytes?: number | undefined
+    /** Empty segments kept ready. Default 2. */
+    readonly poolSize?: number | undefined
+  }
+  /** Nothing is written, not even a lock: the directory must be held by nobody. */
+  readonly readOnly: boolean
+  /** Of a lookup in a run, for runs written from now on. */
+  readonly falsePositiveRate: number
+  /** Blocks of runs kept in memory, decoded. Default 32 MiB. */
+  readonly cacheBytes?: number | undefined
+  /** A checkpoint is due once this much sealed log waits for one. Default: 64 MiB, or a segment if that is more. */
+  readonly checkpointBytes?: number | undefined
+  /** At close a checkpoint is made if more than this of log is not in runs. Default 256 KiB. */
+  readonly tailBytes?: number | undefined
+  /** Monotonic ms. */
+  now(): number
+  /** ms since the epoch; recorded, never used for order. */
+  wallClock(): number
+  /** Fills with random bytes: the identity of a new database. */
+  random(target: Uint8Array): void
+  /** Where checkpoints and merges run. Default: a worker thread. */
+  readonly background?: Background | undefined
+  readonly hooks: DirectoryHooks
+}
+
+/** What a directory announces. Called outside of commit sections; what they throw is not caught. */
+export interface DirectoryHooks {
+  /** A write failed and what is on disk is not known: nothing will be acknowledged any more. At most once. */
+  poisoned(error: VarveError): void
+  /** A checkpoint or merge has ended, well or not. */
+  checkpointed(report: CheckpointReport): void
+}
+
+/** How a checkpoint or merge went. */
+export interface CheckpointReport {
+  readonly kind: 'checkpoint' | 'merge'
+  /** Every commit up to here is in runs. */
+  readonly sequence: number
+  /** Why it failed; null if it did not. Nothing is lost then: runs and log are as they were, and it is tried again. */
+  readonly error: VarveError | null
+  /** Of the run that was written; 0 if none was. */
+  readonly bytes: number
+  readonly durationMs: number
+}
+
+/** One table of the catalogue. */
+export interface CatalogueEntry {
+  readonly id: number
+  readonly name: string
+  /** Name of its key codec; null: any key. */
+  readonly key: string | null
+  /** Name of its value codec. */
+  readonly value: string
+  /** Live keys, and bytes of keys and values, as of the last commit found at open. */
+  readonly entries: number
+  readonly bytes: number
+}
+
+/** Called as a long walk goes on. What it throws is ignored. */
+export type ProgressListener = (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void
+
+/** What {@link Directory.verify} found. */
+export interface VerifyReport {
+  /** One line each, with file and offset; empty if everything is whole. */
+  readonly problems: readonly string[]
+  readonly files: number
+  readonly bytes: number
+  /** Live and deleted entries in runs. */
+  readonly entries: number
+}
+
+/** Figures of a directory, since open unless they are of the moment. */
+export interface DirectoryStats {
+  /** Null if opened read-only. */
+  readonly log: LogStats | null
+  readonly runs: { readonly count: number; readonly bytes: number; readonly entries: number; readonly tombstones: number }
+  readonly checkpoints: BackgroundStats
+  readonly merges: BackgroundStats
+  readonly cache: { readonly hits: number; readonly misses: number; readonly bytes: number }
+  /** Every commit up to here is in runs. */
+  readonly coveredSequence: number
+}
+
+/** Figures of one kind of background work. */
+export interface BackgroundStats {
+  readonly done: number
+  readonly failed: number
+  /** Bytes of runs written. */
+  readonly bytes: number
+  readonly longestMs: number
+  /** Of the last failure, unless it has succeeded since. */
+  readonly error: VarveError | null
+}
