@@ -1,0 +1,54 @@
+/**
+ * What the cold tier asks of a sorted collection of stored keys: a run on disk, or the replayed tail of the log.
+ *
+ * A stored key is the table's id, four bytes, most significant first, and the order-preserving encoding of the key. Their
+ * order under memcmp is: table, then key. A source holds at most one entry for a stored key, live or a tombstone.
+ *
+ * Sources are read synchronously. Answers are left in fields, so that a read allocates nothing but the view of a value;
+ * they hold until the next call on the same object.
+ */
+import type { HashSeed } from './hash.ts'
+
+/** A collection that can be asked for one key, or walked. */
+export interface Source {
+  /** The seed that hashes given to {@link find} are made with. */
+  readonly hashSeed: HashSeed
+  /** Finds the entry of a stored key, which may be a tombstone; the fields below tell of it. */
+  find(key: Uint8Array, length: number, hashHigh: number, hashLow: number): boolean
+  /** The commit that wrote what was found. */
+  readonly sequence: number
+  /** Accounting size of what was found, in bytes; 0 for a tombstone. */
+  readonly size: number
+  readonly tombstone: boolean
+  /** The encoded value of what was found: a view, empty for a tombstone. */
+  readonly value: Uint8Array
+  /** Whether it may have an entry of the table: false only if it has none. Cheap. */
+  has(table: number): boolean
+  cursor(): SourceCursor
+}
+
+/** A place in a source. The fields hold until the cursor moves; a move that returns false leaves no place but a seek. */
+export interface SourceCursor {
+  /** To the first entry above a stored key, or at it if `inclusive`. */
+  seek(key: Uint8Array, length: number, inclusive: boolean): boolean
+  /** To the last entry below a stored key, or at it if `inclusive`. */
+  seekBack(key: Uint8Array, length: number, inclusive: boolean): boolean
+  next(): boolean
+  prev(): boolean
+  /** The stored key of this entry is the first `keyLength` bytes. */
+  readonly key: Uint8Array
+  readonly keyLength: number
+  readonly sequence: number
+  readonly size: number
+  readonly tombstone: boolean
+  /** A view of the encoded value; empty for a tombstone. */
+  readonly value: Uint8Array
+}
+
+/** A run that has been opened: a source with a number and a file. */
+export interface OpenRun extends Source {
+  readonly path: string
+  readonly summary: { readonly number: number }
+  /** Gives the file back; no reading afterwards. */
+  close(): Promise<void>
+}

@@ -1,0 +1,23 @@
+/** Runs for tests that need no files: what a run answers, out of memory, and whether it was closed. */
+import type { HashSeed } from '../../src/runs/hash.ts'
+import { MemoryRun } from '../../src/runs/memory-run.ts'
+import type { OpenRun } from '../../src/runs/source.ts'
+
+export const seedOfTests: HashSeed = { key0: 0x0123_4567, key1: 0x89ab_cdef }
+
+export class FakeRun extends MemoryRun implements OpenRun {
+  readonly path: string
+  readonly summary: { readonly number: number }
+  closed = 0
+
+  constructor(number: number, hashSeed: HashSeed = seedOfTests) {
+    super(hashSeed)
+    this.path = `run-${number}`
+    this.summary = { number }
+  }
+
+  close(): Promise<void> {
+    this.closed++
+    return Promise.resolve()
+  }
+}
