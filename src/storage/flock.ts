@@ -3,7 +3,11 @@
  * by the death of the process. Node has no call for it; the optional dependency `fs-ext` brings one. Everything works
  * without it, so whatever keeps it from loading (not installed, not built, built for another Node, `--no-addons`) only
  * means that there is none.
+ *
+ * In worker threads there is none either: fs-ext 2.1.1 keeps handles of one V8 isolate in static variables, and once a
+ * second thread has loaded it, garbage collection may abort the process ("Check failed", "Fatal error").
  */
+import { isMainThread } from 'node:worker_threads'
 
 /** What came of asking. `unsupported`: the file system, or the platform, has no such locks; nothing is known. */
 export type FlockOutcome = 'locked' | 'busy' | 'unsupported'
@@ -16,6 +20,7 @@ const BUSY: ReadonlySet<unknown> = new Set(['EAGAIN', 'EWOULDBLOCK', 'EACCES', '
 
 /** The `flock` of fs-ext, or null. */
 export async function loadFlock(): Promise<Flock | null> {
+  if (!isMainThread) return null
   try {
     const { flockSync } = (await import('fs-ext')).default
     if (typeof flockSync !== 'function') return null
