@@ -135,6 +135,10 @@ const ADVICE: Readonly<Partial<Record<string, string>>> = {
   ELOOP: 'it is a symbolic link, which is not followed here',
   ENOENT: 'it does not exist',
   EEXIST: 'it exists already',
+  EISDIR: 'it is a directory',
+  ENOTDIR: 'something on the way to it is not a directory',
+  ENXIO: 'it is a socket or a device, not a regular file',
+  EBADF: 'it is closed, or was not opened for this',
 }
 
 /** The name of the operating system's error (`'ENOSPC'`) of an error or of what caused it, if there is one. */

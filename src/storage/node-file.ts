@@ -1,0 +1,157 @@
+/**
+ * An open file of the operating system.
+ *
+ * Node reports what the kernel did, not what was asked: on a full disk, or at a limit of file size, `write` succeeds with a
+ * part of the bytes and no error. So every count is checked, and what is missing is asked for again; the error comes with
+ * the next attempt.
+ */
+import { ioError, type StorageFile } from './storage.ts'
+import { call, callSync, type NodeSystem } from './node-calls.ts'
+
+/**
+ * Most bytes of one call: the kernel would not move more than 2 GiB at once (Linux), or would refuse to (macOS). Smaller
+ * ones would only cost time.
+ */
+const MAX_CALL_BYTES = 2 ** 30
+
+function noSpace(): Error {
+  return Object.assign(new Error('ENOSPC: a write made no progress'), { code: 'ENOSPC', syscall: 'write' })
+}
+
+/** See `StorageFile`. Positions are numbers up to 2^53: no arithmetic here is of 32 bits. */
+export class NodeFile implements StorageFile {
+  readonly path: string
+  readonly synced: boolean
+  readonly #fd: number
+  readonly #system: NodeSystem
+  #busy = 0
+  #idle: (() => void) | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(system: NodeSystem, path: string, fd: number, synced: boolean) {
+    this.#system = system
+    this.path = path
+    this.#fd = fd
+    this.synced = synced
+  }
+
+  read(target: Uint8Array, position: number): Promise<number> {
+    return this.#run('read', async () => {
+      let filled = 0
+      while (filled < target.length) {
+        const length = Math.min(target.length - filled, MAX_CALL_BYTES)
+        const from = filled
+        const count = await call<number>((done) => {
+          this.#system.calls.read(this.#fd, target, from, length, position + from, done)
+        })
+        if (count === 0) break
+        filled += count
+      }
+      return filled
+    })
+  }
+
+  readSync(target: Uint8Array, position: number): number {
+    return this.#runSync('read', () => {
+      let filled = 0
+      while (filled < target.length) {
+        const length = Math.min(target.length - filled, MAX_CALL_BYTES)
+        const from = filled
+        const count = callSync(() => this.#system.calls.readSync(this.#fd, target, from, length, position + from))
+        if (count === 0) break
+        filled += count
+      }
+      return filled
+    })
+  }
+
+  write(data: Uint8Array, position: number): Promise<void> {
+    return this.#run('write', async () => {
+      let written = 0
+      while (written < data.length) {
+        const length = Math.min(data.length - written, MAX_CALL_BYTES)
+        const from = written
+        const count = await call<number>((done) => {
+          this.#system.calls.write(this.#fd, data, from, length, position + from, done)
+        })
+        if (count === 0) throw noSpace()
+        written += count
+      }
+    })
+  }
+
+  writeSync(data: Uint8Array, position: number): void {
+    this.#runSync('write', () => {
+      let written = 0
+      while (written < data.length) {
+        const length = Math.min(data.length - written, MAX_CALL_BYTES)
+        const from = written
+        const count = callSync(() => this.#system.calls.writeSync(this.#fd, data, from, length, position + from))
+        if (count === 0) throw noSpace()
+        written += count
+      }
+    })
+  }
+
+  // On macOS libuv's fdatasync is fcntl(F_FULLFSYNC), which reaches the medium and not only the drive's cache.
+  sync(): Promise<void> {
+    return this.#run('sync', () => call<void>((done) => this.#system.calls.fdatasync(this.#fd, done)))
+  }
+
+  syncSync(): void {
+    this.#runSync('sync', () => callSync(() => this.#system.calls.fdatasyncSync(this.#fd)))
+  }
+
+  size(): Promise<number> {
+    return this.#run('stat', async () => {
+      const { size } = await call<{ readonly size: number }>((done) => this.#system.calls.fstat(this.#fd, done))
+      return size
+    })
+  }
+
+  truncate(bytes: number): Promise<void> {
+    return this.#run('truncate', () => call<void>((done) => this.#system.calls.ftruncate(this.#fd, bytes, done)))
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    if (this.#busy > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    await new Promise<void>((resolve, reject) => {
+      this.#system.calls.close(this.#fd, (error) => {
+        // After EINTR the descriptor is gone, and its number may be somebody else's already: never a second attempt.
+        if (error === null || error === undefined || error.code === 'EINTR') resolve()
+        else reject(ioError('close', this.path, error))
+      })
+    })
+  }
+
+  async #run<T>(action: string, work: () => Promise<T>): Promise<T> {
+    this.#refuseIfClosed(action)
+    this.#busy++
+    try {
+      return await work()
+    } catch (error) {
+      throw ioError(action, this.path, error)
+    } finally {
+      if (--this.#busy === 0) this.#idle?.()
+    }
+  }
+
+  #runSync<T>(action: string, work: () => T): T {
+    this.#refuseIfClosed(action)
+    try {
+      return work()
+    } catch (error) {
+      throw ioError(action, this.path, error)
+    }
+  }
+
+  #refuseIfClosed(action: string): void {
+    if (this.#closing === undefined) return
+    throw ioError(action, this.path, Object.assign(new Error('EBADF: the file is closed'), { code: 'EBADF' }))
+  }
+}
