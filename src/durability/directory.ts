@@ -1,49 +1,317 @@
-/** An open database directory. */
-import type { ColdTier } from '../runs/index.ts'
+/**
+ * An open database directory: its log, its runs, its catalogue, and the order in which they are opened, changed and
+ * closed. docs/durability.md goes through every step and what a crash after it leaves.
+ *
+ * It knows nothing of transactions: whoever commits appends to `log`, whoever reads asks `tier`.
+ *
+ * I1  What was acknowledged is in the log or in runs of the manifest that is on disk, at any time.
+ * I2  One process has the directory open for writing, and nobody for reading meanwhile.
+ * I3  `close` settles, whatever fails; the lock is the last thing it gives back.
+ */
+import { resolve } from 'node:path'
+import { VarveError } from '../errors.ts'
+import { type Background, type ColdTier, workerBackground } from '../runs/index.ts'
+import type { DirectoryLock } from '../storage/index.ts'
 import type { LogWriter } from '../wal/index.ts'
-import type { CatalogueEntry, DirectoryOptions, DirectoryStats, ProgressListener, VerifyReport } from './options.ts'
+import { writeBackup } from './backup.ts'
+import { Catalogue } from './catalogue.ts'
+import { Checkpointer } from './checkpointer.ts'
+import { type Callbacks, type Opened, checkpointBytesOf, openForReading, openForWriting } from './opening.ts'
+import type {
+  CatalogueEntry,
+  CheckpointReport,
+  DirectoryOptions,
+  DirectoryStats,
+  ProgressListener,
+  VerifyReport,
+} from './options.ts'
+import type { Root } from './root.ts'
+import { Sources } from './sources.ts'
+import { verifyFiles } from './verify.ts'
+
+const DEFAULT_TAIL_BYTES = 256 * 1024
+
+/** What a directory opened for writing has, and one opened for reading has not. */
+interface Writing {
+  readonly lock: DirectoryLock
+  readonly log: LogWriter
+  readonly background: Background
+  readonly checkpointer: Checkpointer
+}
 
 export class Directory {
   /** Where commits are appended; null if opened read-only. */
   readonly log: LogWriter | null
-  /** Everything on disk. */
+  /** Everything on disk, the log that was replayed at open included. */
   readonly tier: ColdTier
-  /** The newest commit found at open. */
+  /** The newest commit found at open; 0 if there was none. */
   readonly sequence: number
   /** When it was logged: ms since the epoch by the clock of then; 0 if nothing ever was. */
   readonly timeMs: number
+  readonly #options: DirectoryOptions
+  readonly #path: string
+  readonly #root: Root
+  readonly #sources: Sources
+  readonly #databaseId: Uint8Array
+  readonly #catalogue: Catalogue
+  readonly #writing: Writing | null
+  /** Walks under way: backups and verifications. */
+  readonly #walks: Set<Promise<unknown>> = new Set()
+  #closing: Promise<void> | null = null
 
-  private constructor(log: LogWriter | null, tier: ColdTier, sequence: number, timeMs: number) {
-    this.log = log
-    this.tier = tier
-    this.sequence = sequence
-    this.timeMs = timeMs
+  private constructor(options: DirectoryOptions, path: string, opened: Opened, sources: Sources, writing: Writing | null) {
+    const { root, tail } = opened
+    this.#options = options
+    this.#path = path
+    this.#root = root
+    this.#sources = sources
+    this.#databaseId = opened.databaseId
+    this.#writing = writing
+    this.log = writing?.log ?? null
+    this.tier = sources.tier
+    this.sequence = Math.max(root.value.sequence, tail.lastSequence)
+    this.timeMs = Math.max(root.value.timeMs, tail.timeMs)
+    this.#catalogue = new Catalogue(path, root.value.tables)
+    for (const definition of tail.definitions) this.#catalogue.define(definition)
+    for (const [id, { entries, bytes }] of tail.deltas) this.#catalogue.resize({ id, entries, bytes })
   }
 
+  /**
+   * Opens a database directory; a new database is made where there is none, unless `readOnly`.
+   *
+   * @throws {VarveError} `LOCKED`: somebody has it open. `CORRUPTION`: its files are not what they should be; nothing has
+   *   been changed then. `IO`. `INVALID_OPTIONS`: `readOnly`, and there is no database.
+   */
   static async open(options: DirectoryOptions): Promise<Directory> {
-    throw new Error(`cannot open ${options.path} yet`)
+    const path = resolve(options.path)
+    if (options.readOnly) {
+      const opened = await openForReading(options, path)
+      return new Directory(options, path, opened, sourcesOf(options, path, opened), null)
+    }
+    await options.storage.makeDirectory(path)
+    const lock = await options.storage.lock(path)
+    try {
+      return await Directory.#openLocked(options, path, lock)
+    } catch (error) {
+      await options.background?.close().catch(() => undefined)
+      await lock.release().catch(() => undefined)
+      // While nothing is open there is nothing to poison: it is the failure beneath that tells what to do.
+      throw error instanceof VarveError && error.code === 'POISONED' && error.cause instanceof VarveError
+        ? error.cause
+        : error
+    }
   }
 
-  /** The catalogue, in the order of ids. */
+  static async #openLocked(options: DirectoryOptions, path: string, lock: DirectoryLock): Promise<Directory> {
+    let checkpointer: Checkpointer | undefined
+    let log: LogWriter | undefined
+    const callbacks: Callbacks = {
+      sealed: () => checkpointer?.sealed(),
+      uncertain: (error) => log?.poison(error),
+      poisoned: (error) => options.hooks.poisoned(error),
+    }
+    const opened = await openForWriting(options, path, callbacks)
+    log = opened.log
+    const sources = sourcesOf(options, path, opened)
+    const background = options.background ?? workerBackground(path)
+    checkpointer = new Checkpointer({
+      storage: options.storage,
+      directory: path,
+      databaseId: opened.databaseId,
+      falsePositiveRate: options.falsePositiveRate,
+      checkpointBytes: checkpointBytesOf(options),
+      root: opened.root,
+      sources,
+      background,
+      log,
+      now: options.now,
+      report: (report) => announce(options, report),
+    })
+    const directory = new Directory(options, path, opened, sources, { lock, log, background, checkpointer })
+    checkpointer.start()
+    return directory
+  }
+
+  /** The catalogue, in the order of ids, with sizes as of `sequence`. */
   tables(): CatalogueEntry[] {
-    return []
+    return this.#catalogue.entries()
   }
 
-  /** The id of a table, which is logged if it is new. */
+  /**
+   * The id of a table, which is logged if it is new, before any commit that uses it. The caller has seen to it that an old
+   * one has these codecs. Throws `READ_ONLY` if it is new and the directory was opened read-only.
+   */
   define(name: string, key: string | null, value: string): number {
-    throw new Error(`${name} ${key} ${value}`)
+    const known = this.#catalogue.find(name)
+    if (known !== undefined) return known.id
+    if (this.log === null) {
+      throw new VarveError('READ_ONLY', `there is no table '${name}' in ${this.#path}, and it is opened read-only`)
+    }
+    const definition = { id: this.#catalogue.nextId, name, key, value }
+    this.log.define(definition)
+    this.#catalogue.define(definition)
+    return definition.id
   }
 
-  async flush(): Promise<void> {}
-  async checkpoint(): Promise<void> {}
-  async compact(): Promise<void> {}
-  async backup(_target: string, _onProgress?: ProgressListener): Promise<void> {}
-  async verify(_onProgress?: ProgressListener): Promise<VerifyReport> {
-    return { problems: [], files: 0, bytes: 0, entries: 0 }
+  /** Resolves when everything appended so far is on disk. Throws `POISONED`. */
+  async flush(): Promise<void> {
+    await this.log?.flush()
   }
+
+  /** Makes everything appended so far part of a run, so that reopening replays nothing of it. */
+  async checkpoint(): Promise<void> {
+    await this.#ofWriting('a checkpoint').checkpointer.checkpoint()
+  }
+
+  /** A checkpoint, and then one run in place of all, without what was deleted or overwritten. */
+  async compact(): Promise<void> {
+    await this.#ofWriting('compaction').checkpointer.compact()
+  }
+
+  /**
+   * Copies the database into a directory that is missing or empty, as of a moment after this call; writing goes on.
+   *
+   * @throws {VarveError} `INVALID_ARGUMENT` if the target is not empty; `CORRUPTION` if a run is damaged; `IO`; `CLOSED`.
+   */
+  async backup(target: string, onProgress?: ProgressListener): Promise<void> {
+    await this.#walk(async (check) => {
+      if (this.#writing !== null) await this.#writing.checkpointer.checkpoint()
+      else if (this.sequence > this.#root.value.sequence) {
+        throw new VarveError(
+          'READ_ONLY',
+          `${this.#path} was not closed properly, and opened read-only its log stays as it is: ` +
+            'open it once for writing, then make the backup',
+        )
+      }
+      const { manifest, version } = await this.#root.hold((value) => ({
+        manifest: value,
+        version: this.tier.acquire(),
+      }))
+      try {
+        const { storage, random } = this.#options
+        await writeBackup({ storage, source: this.#path, target: resolve(target), manifest, random, onProgress, check })
+      } finally {
+        this.tier.release(version)
+      }
+    })
+  }
+
+  /** Reads every byte of every file and checks it. Finds damage and lists it; throws only if that cannot be done. */
+  async verify(onProgress?: ProgressListener): Promise<VerifyReport> {
+    return this.#walk(async (check) =>
+      verifyFiles({
+        storage: this.#options.storage,
+        path: this.#path,
+        databaseId: this.#databaseId,
+        root: this.#root,
+        sources: this.#sources,
+        log: this.log,
+        checkpointer: this.#writing?.checkpointer ?? null,
+        onProgress,
+        check,
+      }),
+    )
+  }
+
+  /** Figures; cheap. */
   stats(): DirectoryStats {
-    throw new Error('not yet')
+    const { runs, sequence } = this.#root.value
+    const { cache } = this.#sources
+    const total = { count: runs.length, bytes: 0, entries: 0, tombstones: 0 }
+    for (const run of runs) {
+      total.bytes += run.bytes
+      total.entries += run.entries
+      total.tombstones += run.tombstones
+    }
+    return {
+      log: this.log?.stats() ?? null,
+      runs: total,
+      checkpoints: this.#writing?.checkpointer.checkpoints.stats() ?? NO_WORK,
+      merges: this.#writing?.checkpointer.merges.stats() ?? NO_WORK,
+      cache: { hits: cache.hits, misses: cache.misses, bytes: cache.bytes },
+      coveredSequence: sequence,
+    }
   }
-  /** Settles always. */
-  async close(): Promise<void> {}
+
+  /**
+   * Makes everything durable, gives everything back, the lock last. Settles always (I3); a second call gives the promise
+   * of the first. Rejects, after all that, if something that was acknowledged may not be on disk and nobody was told before.
+   */
+  async close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    await Promise.allSettled(this.#walks)
+    let failure: unknown
+    if (this.#writing !== null) failure = await this.#closeLog(this.#writing)
+    await this.#sources.close()
+    await this.#writing?.background.close().catch(() => undefined)
+    try {
+      await this.#writing?.lock.release()
+    } catch (error) {
+      failure ??= error
+    }
+    if (failure !== undefined) throw failure
+  }
+
+  /** What went wrong, if it was not known before. */
+  async #closeLog({ log, checkpointer }: Writing): Promise<unknown> {
+    const known = log.poisoned
+    let failure: unknown
+    try {
+      await log.flush()
+    } catch (error) {
+      failure = error
+    }
+    const uncoveredBytes = log.sealedBytes + log.activeBytes
+    const last = log.poisoned === null && uncoveredBytes > (this.#options.tailBytes ?? DEFAULT_TAIL_BYTES)
+    await checkpointer.close(last)
+    try {
+      await log.close()
+    } catch (error) {
+      failure ??= error
+    }
+    return known === null ? failure : undefined
+  }
+
+  #ofWriting(what: string): Writing {
+    if (this.#closing !== null) throw new VarveError('CLOSED', 'the database is closed')
+    if (this.#writing !== null) return this.#writing
+    throw new VarveError('READ_ONLY', `${what} writes to ${this.#path}, which is opened read-only`)
+  }
+
+  /** Runs a long walk that `close` ends and waits for. */
+  async #walk<T>(work: (check: () => void) => Promise<T>): Promise<T> {
+    const check = (): void => {
+      if (this.#closing !== null) throw new VarveError('CLOSED', 'the database is being closed')
+    }
+    check()
+    const walk = work(check)
+    this.#walks.add(walk)
+    try {
+      return await walk
+    } finally {
+      this.#walks.delete(walk)
+    }
+  }
+}
+
+const NO_WORK = Object.freeze({ done: 0, failed: 0, bytes: 0, longestMs: 0, error: null })
+
+function sourcesOf({ storage }: DirectoryOptions, path: string, opened: Opened): Sources {
+  const { cache, root, readers, tail } = opened
+  return new Sources(storage, path, cache, root.value, readers, tail)
+}
+
+/** Tells a listener; what it throws surfaces as an uncaught error and disturbs nothing here. */
+function announce({ hooks }: DirectoryOptions, report: CheckpointReport): void {
+  try {
+    hooks.checkpointed(report)
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error
+    })
+  }
 }

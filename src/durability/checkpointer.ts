@@ -1,0 +1,329 @@
+/**
+ * When sealed log becomes a run, and when runs become one.
+ *
+ * The work itself is done elsewhere (a worker thread, as a rule): here is decided that it is due, and what is done with
+ * its result. Checkpoints run one at a time, so do merges; one of each may be under way together, because a checkpoint
+ * only adds a newest run and a merge only replaces neighbours, and each change of the manifest starts from the newest.
+ *
+ * K1  A checkpoint takes all segments that are sealed when it starts. `sequence` and the first segment of the manifest
+ *     move in one replacement, after the run was synced, renamed and its directory synced.
+ * K2  Segments are given back, and runs removed, only after the manifest that does not list them is durable.
+ * K3  A failure changes nothing: no run is listed, no segment given back, what was written of the run is removed. It is
+ *     tried again after 1 s, 2 s, 4 s and so on up to a minute, or as soon as somebody asks. The replacement of the manifest
+ *     can poison (R3 of root.ts).
+ *     Only log that cannot be read back, found so twice in a row, poisons as well: a reopening could not read it either, so
+ *     nothing more may be acknowledged into it.
+ * K4  After `close` has begun nothing new starts; whoever waits for something that did not come to run is told `CLOSED`.
+ */
+import PQueue from 'p-queue'
+import { VarveError } from '../errors.ts'
+import { type Background, type Manifest, type RunSummary, planMerge, runFileName } from '../runs/index.ts'
+import { type Storage, ioError } from '../storage/index.ts'
+import type { LogWriter } from '../wal/index.ts'
+import { mergedTables } from './catalogue.ts'
+import type { BackgroundStats, CheckpointReport } from './options.ts'
+import type { Root } from './root.ts'
+import type { Sources } from './sources.ts'
+
+const FIRST_RETRY_MS = 1000
+const LAST_RETRY_MS = 60_000
+/** Sessions that log a little each leave a segment each; more than this are made into a run at open. */
+const MANY_SEGMENTS = 4
+
+export interface CheckpointerParts {
+  readonly storage: Storage
+  readonly directory: string
+  readonly databaseId: Uint8Array
+  readonly falsePositiveRate: number
+  /** Sealed log that makes a checkpoint due. */
+  readonly checkpointBytes: number
+  readonly root: Root
+  readonly sources: Sources
+  readonly background: Background
+  readonly log: LogWriter
+  now(): number
+  report(report: CheckpointReport): void
+}
+
+export class Checkpointer {
+  readonly #parts: CheckpointerParts
+  readonly #checkpoints: PQueue = new PQueue({ concurrency: 1 })
+  readonly #merges: PQueue = new PQueue({ concurrency: 1 })
+  readonly checkpoints: Tally = new Tally()
+  readonly merges: Tally = new Tally()
+  /** A checkpoint that nobody asked for waits in the queue. */
+  #queued = false
+  #closing = false
+
+  constructor(parts: CheckpointerParts) {
+    this.#parts = parts
+  }
+
+  /** To be called once the database is open: what earlier sessions left undone. */
+  start(): void {
+    const { log } = this.#parts
+    if (log.sealedSegments.length > MANY_SEGMENTS) this.#startCheckpoint()
+    this.sealed()
+    this.#startMerge()
+  }
+
+  /** To be called when a segment has been sealed. */
+  sealed(): void {
+    const { log, checkpointBytes } = this.#parts
+    if (log.sealedBytes >= checkpointBytes || (log.crowded && log.sealedSegments.length > 0)) this.#startCheckpoint()
+  }
+
+  /** Makes everything that has been appended part of a run. Throws why it could not: nothing is lost then. */
+  async checkpoint(): Promise<void> {
+    this.#refuseIfClosing()
+    await this.#parts.log.rotate()
+    await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
+    this.#startMerge()
+  }
+
+  /** A checkpoint, and then one run without tombstones. */
+  async compact(): Promise<void> {
+    await this.checkpoint()
+    await this.#enqueue(this.#merges, async () => {
+      const inputs = this.#parts.root.value.runs
+      const [only] = inputs
+      if (inputs.length > 1 || (only !== undefined && only.tombstones > 0)) await this.#merge(inputs)
+    })
+  }
+
+  /** Runs `work` while no checkpoint is under way, so that no segment is given back. */
+  async withoutCheckpoints<T>(work: () => Promise<T>): Promise<T> {
+    return this.#enqueue(this.#checkpoints, work)
+  }
+
+  /** Stops merges, lets a checkpoint finish, and makes a last one if `last`. Never throws. */
+  async close(last: boolean): Promise<void> {
+    this.#closing = true
+    this.checkpoints.stop()
+    this.merges.stop()
+    this.#parts.background.cancel('merge')
+    await this.#merges.onIdle()
+    await this.#checkpoints.onIdle()
+    if (!last) return
+    try {
+      await this.#parts.log.rotate()
+      await this.#coverSealed()
+    } catch {
+      // It has been reported, and the log has it all.
+    }
+  }
+
+  /** Whether nothing is to be started any more. */
+  get #idles(): boolean {
+    return this.#closing || this.#parts.log.poisoned !== null
+  }
+
+  #refuseIfClosing(): void {
+    if (this.#closing) throw new VarveError('CLOSED', 'the database is being closed')
+  }
+
+  /** Queues `work`; K4. */
+  async #enqueue<T>(queue: PQueue, work: () => Promise<T>): Promise<T> {
+    this.#refuseIfClosing()
+    return queue.add(async () => {
+      this.#refuseIfClosing()
+      return work()
+    })
+  }
+
+  /** Has a checkpoint made in the background, unless one waits already or an earlier failure asks for patience. */
+  #startCheckpoint(): void {
+    if (this.#idles || this.#queued || this.checkpoints.waiting) return
+    this.#queued = true
+    void this.#enqueue(this.#checkpoints, async () => {
+      this.#queued = false
+      await this.#coverSealed()
+    }).then(
+      () => this.#startMerge(),
+      () => this.checkpoints.retry(() => this.#startCheckpoint()),
+    )
+  }
+
+  #startMerge(): void {
+    if (this.#idles || this.#merges.size + this.#merges.pending > 0 || this.merges.waiting) return
+    if (planMerge(this.#parts.root.value.runs) === null) return
+    void this.#enqueue(this.#merges, async () => {
+      // What the queue waited for may have changed what is due.
+      const plan = planMerge(this.#parts.root.value.runs)
+      if (plan !== null) await this.#merge(plan.inputs)
+    }).then(
+      () => this.#startMerge(),
+      () => this.merges.retry(() => this.#startMerge()),
+    )
+  }
+
+  /** One checkpoint of all that is sealed (K1). */
+  async #coverSealed(): Promise<void> {
+    const { log, root, sources, background, databaseId, falsePositiveRate } = this.#parts
+    const segments = [...log.sealedSegments]
+    const newest = segments.at(-1)
+    if (newest === undefined) return
+    await this.#measured('checkpoint', this.checkpoints, async (run) => {
+      const result = await background.checkpoint({
+        databaseId,
+        segments,
+        run,
+        afterSequence: root.value.sequence,
+        falsePositiveRate,
+        dropTombstones: root.value.runs.length === 0,
+      })
+      const opened = result.run === null ? [] : [await sources.open(result.run)]
+      await this.#replace(opened, (manifest) => ({
+        ...manifest,
+        sequence: Math.max(manifest.sequence, result.lastSequence),
+        timeMs: Math.max(manifest.timeMs, result.timeMs),
+        segments: { first: newest.number + 1, last: manifest.segments.last },
+        runs: result.run === null ? manifest.runs : [result.run, ...manifest.runs],
+        tables: mergedTables(this.#parts.directory, manifest.tables, result.tables),
+      }))
+      return result.run
+    })
+    // The manifest that does not list them is durable. What cannot be recycled takes room until the next open, no more.
+    await log.release(newest.number).catch(() => undefined)
+  }
+
+  /** Replaces neighbouring runs by one (K2). */
+  async #merge(inputs: readonly RunSummary[]): Promise<void> {
+    const { root, sources, background, falsePositiveRate } = this.#parts
+    await this.#measured('merge', this.merges, async (run) => {
+      const dropTombstones = inputs.at(-1)?.number === root.value.runs.at(-1)?.number
+      const result = await background.merge({ inputs: [...inputs], run, dropTombstones, falsePositiveRate })
+      const opened = result === null ? [] : [await sources.open(result)]
+      await this.#replace(opened, (manifest) => ({ ...manifest, runs: withMerged(manifest.runs, inputs, result) }))
+      return result
+    })
+  }
+
+  /** Replaces the manifest and publishes its runs; `opened` are closed again if that fails. */
+  async #replace(opened: readonly { close(): Promise<void> }[], change: (value: Manifest) => Manifest): Promise<void> {
+    const { root, sources } = this.#parts
+    try {
+      await root.replace(change, (manifest) => sources.publish(manifest))
+    } catch (error) {
+      for (const reader of opened) await reader.close().catch(() => undefined)
+      throw error
+    }
+  }
+
+  /** Runs one piece of work under a new run number, counts and reports it, and clears away after a failure (K3). */
+  async #measured(
+    kind: CheckpointReport['kind'],
+    tally: Tally,
+    work: (run: number) => Promise<RunSummary | null>,
+  ): Promise<void> {
+    const { root, now, report } = this.#parts
+    const startMs = now()
+    const run = root.takeRunNumber()
+    let bytes = 0
+    let error: VarveError | null = null
+    try {
+      const result = await work(run)
+      bytes = result?.bytes ?? 0
+      tally.succeeded(bytes, now() - startMs)
+    } catch (cause) {
+      error = ioError(`write ${kind} run`, runFileName(run), cause)
+      if (error.code !== 'POISONED') await this.#removeRun(run)
+      if (error.code !== 'ABORTED') tally.hasFailed(error)
+      if (kind === 'checkpoint' && error.code === 'CORRUPTION' && tally.failuresInARow > 1) this.#giveUp(error)
+      throw error
+    } finally {
+      report({ kind, sequence: root.value.sequence, error, bytes, durationMs: now() - startMs })
+    }
+  }
+
+  /** See K3. */
+  #giveUp(cause: VarveError): void {
+    const message = `the log can no longer be read back, so that nothing more may be added to it: ${cause.message}`
+    this.#parts.log.poison(new VarveError('POISONED', message, { cause }))
+  }
+
+  /** Removes what a failed job left of a run: on a full disk its bytes are what the next attempt needs. */
+  async #removeRun(run: number): Promise<void> {
+    const { storage, directory } = this.#parts
+    const name = runFileName(run)
+    try {
+      for (const entry of await storage.list(directory)) {
+        if (entry.kind === 'file' && (entry.name === name || entry.name.startsWith(`${name}.tmp-`))) {
+          await storage.remove(`${directory}/${entry.name}`)
+        }
+      }
+    } catch {
+      // The next open removes it.
+    }
+  }
+}
+
+/** `runs` with `inputs`, which are neighbours in it, replaced by `output`. */
+function withMerged(
+  runs: readonly RunSummary[],
+  inputs: readonly RunSummary[],
+  output: RunSummary | null,
+): RunSummary[] {
+  const at = runs.findIndex(({ number }) => number === inputs[0]?.number)
+  const found = runs.slice(at, at + inputs.length)
+  if (at < 0 || found.length !== inputs.length || found.some(({ id }, index) => id !== inputs[index]?.id)) {
+    throw new Error('varve invariant violated: the inputs of a merge are not neighbours in the manifest any more')
+  }
+  return [...runs.slice(0, at), ...(output === null ? [] : [output]), ...runs.slice(at + inputs.length)]
+}
+
+/** Counts one kind of work, and spaces attempts after failures (K3). */
+class Tally {
+  #done = 0
+  #failed = 0
+  #bytes = 0
+  #longestMs = 0
+  #error: VarveError | null = null
+  failuresInARow = 0
+  #timer: NodeJS.Timeout | undefined
+  #stopped = false
+
+  /** Whether a failed attempt is waiting to be made again. */
+  get waiting(): boolean {
+    return this.#timer !== undefined
+  }
+
+  succeeded(bytes: number, durationMs: number): void {
+    this.#done++
+    this.#bytes += bytes
+    this.#longestMs = Math.max(this.#longestMs, durationMs)
+    this.#error = null
+    this.failuresInARow = 0
+  }
+
+  hasFailed(error: VarveError): void {
+    this.#failed++
+    this.#error = error
+    this.failuresInARow++
+  }
+
+  retry(attempt: () => void): void {
+    if (this.#stopped || this.#timer !== undefined) return
+    const delayMs = Math.min(LAST_RETRY_MS, FIRST_RETRY_MS * 2 ** Math.max(0, this.failuresInARow - 1))
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined
+      attempt()
+    }, delayMs).unref()
+  }
+
+  stop(): void {
+    this.#stopped = true
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+  }
+
+  stats(): BackgroundStats {
+    return {
+      done: this.#done,
+      failed: this.#failed,
+      bytes: this.#bytes,
+      longestMs: this.#longestMs,
+      error: this.#error,
+    }
+  }
+}

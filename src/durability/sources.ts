@@ -1,0 +1,124 @@
+/**
+ * The open runs behind the cold tier: which reader belongs to which run of the manifest, and until when the replayed tail
+ * of the log is needed.
+ */
+import { join } from 'node:path'
+import { VarveError, invariant } from '../errors.ts'
+import { type BlockCache, ColdTier, type Manifest, type MemoryRun, RunReader, type RunSummary } from '../runs/index.ts'
+import { runFileName } from '../runs/index.ts'
+import { type Storage, isMissing } from '../storage/index.ts'
+
+export class Sources {
+  readonly tier: ColdTier
+  readonly cache: BlockCache
+  readonly #storage: Storage
+  readonly #directory: string
+  readonly #readers: Map<number, RunReader> = new Map()
+  /** The tail, until runs cover it. */
+  #tail: MemoryRun | null
+  /** Removals under way. */
+  readonly #removals: Set<Promise<void>> = new Set()
+
+  constructor(
+    storage: Storage,
+    directory: string,
+    cache: BlockCache,
+    manifest: Manifest,
+    readers: readonly RunReader[],
+    tail: MemoryRun,
+  ) {
+    this.#storage = storage
+    this.#directory = directory
+    this.cache = cache
+    for (const reader of readers) this.#readers.set(reader.summary.number, reader)
+    this.#tail = tail.lastSequence > manifest.sequence ? tail : null
+    this.tier = new ColdTier(this.#tail, readers, this.#coveredBy(manifest), (run) => this.#remove(run.summary.number))
+  }
+
+  /** Opens a run that the manifest does not list yet. It is read from once a manifest that lists it is published. */
+  async open(summary: RunSummary): Promise<RunReader> {
+    const reader = await openRun(this.#storage, this.#directory, summary, this.cache)
+    this.#readers.set(summary.number, reader)
+    return reader
+  }
+
+  /** Gives up a run that was opened and never listed. */
+  async discard(reader: RunReader): Promise<void> {
+    this.#readers.delete(reader.summary.number)
+    await reader.close()
+  }
+
+  /** What is read from now on, newest first: the tail while it has anything that runs do not, and the runs listed. */
+  publish(manifest: Manifest): void {
+    if (this.#tail !== null && this.#tail.lastSequence <= manifest.sequence) this.#tail = null
+    this.tier.publish(this.readersOf(manifest), this.#tail, this.#coveredBy(manifest))
+  }
+
+  #coveredBy(manifest: Manifest): number {
+    return Math.max(manifest.sequence, this.#tail?.lastSequence ?? 0)
+  }
+
+  /** The readers of the runs that a manifest lists, newest first. */
+  readersOf(manifest: Manifest): RunReader[] {
+    return manifest.runs.map(({ number }) => {
+      const reader = this.#readers.get(number)
+      invariant(reader !== undefined, `run ${number} is listed but not open`)
+      return reader
+    })
+  }
+
+  /** Closes every run. Those that nobody reads any more have been removed by then, or stay for the next open. */
+  async close(): Promise<void> {
+    await this.tier.close()
+    await Promise.all(this.#removals)
+  }
+
+  /**
+   * Removes the file of a run that no manifest lists and nobody reads any more. A failure costs only room, until the next
+   * open.
+   */
+  #remove(number: number): void {
+    this.#readers.delete(number)
+    const removal = this.#storage
+      .remove(join(this.#directory, runFileName(number)))
+      .then(async () => this.#storage.syncDirectory(this.#directory))
+      .catch(() => undefined)
+      .finally(() => this.#removals.delete(removal))
+    this.#removals.add(removal)
+  }
+}
+
+/** Opens the runs of a manifest, newest first. Throws `CORRUPTION` or `IO`. */
+export async function openRuns(
+  storage: Storage,
+  directory: string,
+  runs: readonly RunSummary[],
+  cache: BlockCache,
+): Promise<RunReader[]> {
+  const readers: RunReader[] = []
+  try {
+    for (const summary of runs) readers.push(await openRun(storage, directory, summary, cache))
+  } catch (error) {
+    for (const reader of readers) await reader.close().catch(() => undefined)
+    throw error
+  }
+  return readers
+}
+
+async function openRun(
+  storage: Storage,
+  directory: string,
+  summary: RunSummary,
+  cache: BlockCache,
+): Promise<RunReader> {
+  try {
+    return await RunReader.open(storage, directory, summary, cache)
+  } catch (cause) {
+    if (!isMissing(cause)) throw cause
+    throw new VarveError(
+      'CORRUPTION',
+      `${join(directory, runFileName(summary.number))} is missing, but the manifest lists it: restore it, or the database from a backup`,
+      { cause },
+    )
+  }
+}
