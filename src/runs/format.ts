@@ -110,10 +110,24 @@ export function writeUint48(bytes: Uint8Array, at: number, value: number): void 
   writeUint16(bytes, at + 4, Math.floor(value / 2 ** 32))
 }
 
+/** Damage to a file. Code `CORRUPTION`; the message names file and offset. */
+export class DamageError extends VarveError {
+  readonly path: string
+  /** Where in the file what is damaged begins. */
+  readonly offset: number
+  /** What is wrong there. */
+  readonly what: string
+
+  constructor(path: string, offset: number, what: string, cause?: unknown) {
+    const message = `${path} is damaged at byte ${offset}: ${what}; restore the database from a backup`
+    super('CORRUPTION', message, cause === undefined ? {} : { cause })
+    this.path = path
+    this.offset = offset
+    this.what = what
+  }
+}
+
 /** Damage, with file and offset. */
-export function corruption(path: string, offset: number, what: string): VarveError {
-  return new VarveError(
-    'CORRUPTION',
-    `${path} is damaged at byte ${offset}: ${what}; restore the database from a backup`,
-  )
+export function corruption(path: string, offset: number, what: string, cause?: unknown): DamageError {
+  return new DamageError(path, offset, what, cause)
 }
