@@ -1,23 +1,29 @@
 /** The database: opens, hands out handles and snapshots, looks after itself, closes. */
 import { codecs, residentOf } from './codecs/index.ts'
+import { checkScans } from './check.ts'
 import { conflictReport } from './conflict-error.ts'
+import { type Disk, engineDisk, type InjectedDisk, openDisk } from './disk.ts'
+import type { CatalogueEntry, ProgressListener } from './durability/index.ts'
 import { VarveError } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
 import { Handle } from './handle.ts'
-import { type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
+import { type ColdPart, type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions, type TableOptions } from './options.ts'
 import { Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
-import { type DatabaseState, TableCore } from './table-core.ts'
+import { type DatabaseState, ensureWritableDatabase, TableCore } from './table-core.ts'
 import type { TableResolver } from './transaction.ts'
 
 /** What `check()` found. */
 export interface CheckReport {
   /** Whether nothing was found. */
   readonly ok: boolean
-  /** One sentence for each violated invariant, with its place. */
+  /** One sentence for each violated invariant or damaged place, with where it is: a key, or a file and an offset. */
   readonly problems: readonly string[]
+  /** Files and bytes on disk that were read; 0 in memory. */
+  readonly files: number
+  readonly bytes: number
   /** Tables walked. */
   readonly tables: number
   /** Live keys in them. */
@@ -26,8 +32,14 @@ export interface CheckReport {
   readonly versions: number
 }
 
+/** Of calls that walk much. */
+export interface ProgressOptions {
+  /** Called every now and then with the bytes done and the bytes there are. What it throws is ignored. */
+  onProgress?: ProgressListener | undefined
+}
+
 /** What tests may replace; see {@link openWith}. */
-export interface Injected {
+export interface Injected extends InjectedDisk {
   /** First value of the commit clock. Default 0. */
   readonly firstSequence?: number
   /** Monotonic ms. Default `performance.now`. */
@@ -53,7 +65,13 @@ export interface AnyDatabase {
   /** See {@link Database.flush}. */
   flush(): Promise<void>
   /** See {@link Database.check}. */
-  check(): Promise<CheckReport>
+  check(options?: ProgressOptions): Promise<CheckReport>
+  /** See {@link Database.checkpoint}. */
+  checkpoint(): Promise<void>
+  /** See {@link Database.compact}. */
+  compact(): Promise<void>
+  /** See {@link Database.backup}. */
+  backup(path: string, options?: ProgressOptions): Promise<void>
   /** See {@link Database.stats}. */
   stats(): Stats
   /** See {@link Database.memoryUsage}. */
@@ -86,14 +104,25 @@ export class Database<K, V> implements AnyDatabase {
   readonly #openedAtMs: number
   readonly #random: (() => number) | undefined
   readonly #resolve: TableResolver = (table) => this.#coreOf(table)
+  readonly #disk: Disk | null
+  /** Tables found on disk, by name. */
+  readonly #catalogue: ReadonlyMap<string, CatalogueEntry>
   #closing: Promise<void> | null = null
 
   /** @internal */
-  constructor(options: DatabaseOptions<K, V> | undefined, injected: Injected) {
-    this.options = resolveOptions(options)
-    const now = injected.now ?? ((): number => performance.now())
+  constructor(
+    options: DatabaseOptions<K, V> | undefined,
+    resolved: ResolvedOptions,
+    injected: Injected,
+    disk: Disk | null,
+  ) {
+    this.options = resolved
+    this.#disk = disk
+    this.#catalogue = new Map(disk?.directory.tables().map((entry) => [entry.name, entry]))
+    const now = clockOf(injected)
     this.#engine = new Engine({
-      firstSequence: injected.firstSequence ?? 0,
+      firstSequence: disk === null ? (injected.firstSequence ?? 0) : disk.directory.sequence,
+      disk: disk === null ? null : engineDisk(disk.directory, resolved.clock(), now),
       now,
       random: injected.random ?? Math.random,
       graphCap: injected.graphCap ?? GRAPH_CAP,
@@ -102,8 +131,11 @@ export class Database<K, V> implements AnyDatabase {
       maxSnapshotAgeMs: this.options.maxSnapshotAgeMs,
     })
     this.#engine.listener = this.#listener()
+    if (disk !== null) disk.listener = this.#diskListener()
     this.#state = {
       engine: this.#engine,
+      log: disk === null ? null : disk.directory.log,
+      readOnly: resolved.readOnly,
       closed: null,
       counts: { gets: 0, has: 0, scans: 0, sets: 0, deletes: 0, merges: 0 },
       retries: 0,
@@ -114,18 +146,23 @@ export class Database<K, V> implements AnyDatabase {
   }
 
   /**
-   * Opens a database in memory.
+   * Opens a database: on disk with a `path`, else in memory.
    *
    * ```ts
-   * await using db = await Database.open<string, { balance: number }>()
+   * await using db = await Database.open<string, { balance: number }>({ path: './ledger' })
    * ```
    *
-   * @throws VarveError `INVALID_OPTIONS` that names every violation at once.
+   * What a crash left unfinished is mended here, before anything is served; how is said in docs/durability.md (recovery after
+   * ARIES, Mohan et al. 1992, simplified by logging values once and never changing what is on disk in place).
+   *
+   * @throws VarveError `INVALID_OPTIONS` that names every violation at once, `LOCKED` if the directory is open somewhere,
+   * `CORRUPTION` with file and offset, `CODEC_MISMATCH` if the default table was written with other codecs, `IO`.
    */
   static async open<K = import('./keys/index.ts').Key, V = unknown>(
     options?: DatabaseOptions<K, V>,
   ): Promise<Database<K, V>> {
-    return new Database<K, V>(options, {})
+    const { path } = options ?? {}
+    return path === undefined ? openWith(options, {}) : openWith({ ...options, path }, {})
   }
 
   /**
@@ -141,10 +178,10 @@ export class Database<K, V> implements AnyDatabase {
     return new Handle(this.#coreOf(table), this.#resolve, isolation)
   }
 
-  /** Names of the tables in use, the default table included. */
+  /** Names of the tables on disk and in use, the default table included. */
   tables(): string[] {
     this.#ensureOpen()
-    return [...this.#cores.keys()]
+    return [...new Set([...this.#catalogue.keys(), ...this.#cores.keys()])]
   }
 
   /**
@@ -163,28 +200,79 @@ export class Database<K, V> implements AnyDatabase {
     return this.#engine.vacuum()
   }
 
-  /** Resolves when everything committed so far is as durable as configured: in memory, at once. */
+  /** Resolves when everything committed so far is on disk, at every durability; in memory, at once. */
   async flush(): Promise<void> {
     this.#ensureOpen()
+    await this.#disk?.directory.flush()
   }
 
-  /** Walks every invariant of everything in memory and reports what does not hold. Reads all; for tests and doubts. */
-  async check(): Promise<CheckReport> {
+  /**
+   * Moves everything committed so far from the log into a sorted run, so that the log can be used again and reopening has
+   * nothing to replay. Happens by itself as the log grows and at close. In memory it does nothing.
+   * @throws VarveError `READ_ONLY`, `IO`, `POISONED`.
+   */
+  async checkpoint(): Promise<void> {
     this.#ensureOpen()
-    const problems = this.#engine.check()
+    ensureWritableDatabase(this.#state)
+    await this.#disk?.directory.checkpoint()
+  }
+
+  /**
+   * Merges everything on disk into one run without deleted keys and old versions: the smallest and fastest form. Goes on beside
+   * reads and writes, and needs room for a second copy while it lasts. In memory it does nothing.
+   * @throws VarveError `READ_ONLY`, `IO`, `POISONED`.
+   */
+  async compact(): Promise<void> {
+    this.#ensureOpen()
+    ensureWritableDatabase(this.#state)
+    await this.#disk?.directory.compact()
+  }
+
+  /**
+   * Writes a copy of the database, as of some moment during the call, into a directory that is empty or does not exist.
+   * Reads and writes go on meanwhile. The copy is a database of its own: opening it restores it.
+   * @throws VarveError `INVALID_ARGUMENT` in memory or if the target is not empty, `IO`, `CORRUPTION` if a file to copy is damaged.
+   */
+  async backup(path: string, options?: ProgressOptions): Promise<void> {
+    this.#ensureOpen()
+    if (typeof path !== 'string' || path === '')
+      throw new VarveError('INVALID_ARGUMENT', 'backup takes the name of a directory')
+    if (this.#disk === null)
+      throw new VarveError('INVALID_ARGUMENT', 'a database in memory has no files to back up: open it with a path')
+    await this.#disk.directory.backup(path, options?.onProgress)
+  }
+
+  /**
+   * Walks every invariant of everything in memory and every byte on disk, and reports what does not hold. Reads all; for tests
+   * and doubts. Reads and writes go on meanwhile.
+   */
+  async check(options?: ProgressOptions): Promise<CheckReport> {
+    this.#ensureOpen()
+    const problems = [...this.#engine.check()]
+    const onDisk = await this.#disk?.directory.verify(options?.onProgress)
+    problems.push(...(onDisk?.problems ?? []), ...(await checkScans(this.#engine)))
+    this.#ensureOpen()
     let keys = 0
     let versions = 0
     for (const store of this.#engine.stores) {
       keys += store.size
       versions += store.versions
     }
-    return { ok: problems.length === 0, problems, tables: this.#cores.size, keys, versions }
+    return {
+      ok: problems.length === 0,
+      problems,
+      files: onDisk?.files ?? 0,
+      bytes: onDisk?.bytes ?? 0,
+      tables: this.#cores.size,
+      keys,
+      versions,
+    }
   }
 
   /** Figures about operations, transactions, versions and memory. */
   stats(): Stats {
     this.#ensureOpen()
-    return collectStats(this.#state, this.#openedAtMs)
+    return collectStats(this.#state, this.#disk?.directory ?? null, this.#openedAtMs)
   }
 
   /** Estimated bytes that this database holds in memory: keys, values, versions, index, maplet, columns. */
@@ -208,8 +296,10 @@ export class Database<K, V> implements AnyDatabase {
   }
 
   /**
-   * Rolls back what is open and lets everything go. Calls after it throw `CLOSED`, on transactions and iterators too; closing
-   * again is fine and gives the same promise.
+   * Rolls back what is open, puts on disk what was committed, and lets everything go. Calls after it throw `CLOSED`, on
+   * transactions and iterators too; closing again is fine and gives the same promise, which always settles. Commits that wait
+   * for the disk are answered first.
+   * @throws VarveError `IO` or `POISONED` if the last writes did not reach the disk.
    */
   close(): Promise<void> {
     try {
@@ -230,7 +320,11 @@ export class Database<K, V> implements AnyDatabase {
     const error = new VarveError('CLOSED', 'the database has been closed; open it again to go on')
     this.#state.closed = error
     this.#engine.shutdown(error)
-    this.#events.emit('close', {})
+    try {
+      await this.#disk?.directory.close()
+    } finally {
+      this.#events.emit('close', {})
+    }
   }
 
   #ensureOpen(): void {
@@ -268,8 +362,11 @@ export class Database<K, V> implements AnyDatabase {
 
   #define<K2, V2>(name: string, options: TableOptions<K2, V2>): TableCore<K2, V2> {
     const resident = residentOf(options.value ?? codecs.structured<V2>())
-    const store = this.#engine.addTable({
+    const known = this.#catalogue.get(name)
+    if (known !== undefined) requireSameCodecs(known, options.key?.name, resident.codec.name)
+    const spec: TableSpec = {
       name,
+      id: known === undefined ? this.#defineOnDisk(name, options.key?.name, resident.codec.name) : known.id,
       resident,
       merge: options.merge,
       sizeOf: options.sizeOf as TableSpec['sizeOf'],
@@ -278,15 +375,40 @@ export class Database<K, V> implements AnyDatabase {
         seed: this.#seed(),
         capacity: Math.max(this.options.maplet.capacity, options.capacity?.entries ?? 0),
       },
-    })
+    }
+    const store = this.#engine.addTable(spec, known === undefined ? null : this.#coldPart(known))
     const core = new TableCore<K2, V2>(this.#state, store, options.key, resident)
     this.#cores.set(name, core)
     return core
   }
 
+  #defineOnDisk(name: string, key: string | undefined, value: string): number {
+    if (this.#disk === null || this.options.readOnly) return 0
+    return this.#disk.directory.define(name, key ?? null, value)
+  }
+
+  #coldPart(known: CatalogueEntry): ColdPart | null {
+    const { tier } = (this.#disk as Disk).directory
+    return tier.has(known.id) ? { table: tier.table(known.id), size: known.entries, bytes: known.bytes } : null
+  }
+
   /** Seed of a table's hash: secret and random, unless chance is replaced by a test. */
   #seed(): number | undefined {
     return this.#random === undefined ? undefined : Math.floor(this.#random() * 2 ** 32)
+  }
+
+  #diskListener(): NonNullable<Disk['listener']> {
+    return {
+      checkpointed: (report) => {
+        this.#engine.tierGrew()
+        this.#events.emit('checkpoint', report)
+      },
+      poisoned: (error) => {
+        this.#state.closed ??= error
+        this.#engine.terminateBeyond(this.#state.log?.synced ?? 0, error)
+        this.#events.emit('poisoned', { error })
+      },
+    }
   }
 
   #listener(): EngineListener {
@@ -308,7 +430,49 @@ export class Database<K, V> implements AnyDatabase {
   }
 }
 
-/** Opens a database with parts replaced, for tests: its clocks, its chance, its first sequence. */
-export function openWith<K, V>(options: DatabaseOptions<K, V> | undefined, injected: Injected): Database<K, V> {
-  return new Database<K, V>(options, injected)
+function requireSameCodecs(known: CatalogueEntry, key: string | undefined, value: string): void {
+  const refuse = (what: string): VarveError =>
+    new VarveError(
+      'CODEC_MISMATCH',
+      `table '${known.name}' on disk ${what}; open it with the codecs it was written with`,
+    )
+  if (known.value !== value) throw refuse(`holds values of codec '${known.value}', not '${value}'`)
+  if (known.key !== (key ?? null)) throw refuse(`has keys of codec '${known.key ?? 'any'}', not '${key ?? 'any'}'`)
+}
+
+function clockOf(injected: Injected): () => number {
+  return injected.now ?? ((): number => performance.now())
+}
+
+/**
+ * Opens a database with parts replaced, for tests: its clocks, its chance, its first sequence, its file system. What keeps
+ * nothing on disk is open at once.
+ */
+export function openWith<K, V>(
+  options: DatabaseOptions<K, V> & { path: string },
+  injected: Injected,
+): Promise<Database<K, V>>
+export function openWith<K, V>(options: DatabaseOptions<K, V> | undefined, injected: Injected): Database<K, V>
+export function openWith<K, V>(
+  options: DatabaseOptions<K, V> | undefined,
+  injected: Injected,
+): Database<K, V> | Promise<Database<K, V>> {
+  const resolved = resolveOptions(options)
+  const { path } = resolved
+  if (path === undefined) return new Database<K, V>(options, resolved, injected, null)
+  return openDatabase(options, { ...resolved, path }, injected)
+}
+
+async function openDatabase<K, V>(
+  options: DatabaseOptions<K, V> | undefined,
+  resolved: ResolvedOptions & { readonly path: string },
+  injected: Injected,
+): Promise<Database<K, V>> {
+  const disk = await openDisk(resolved, clockOf(injected), injected.random, injected)
+  try {
+    return new Database<K, V>(options, Object.freeze(resolved), injected, disk)
+  } catch (error) {
+    await disk.directory.close()
+    throw error
+  }
 }

@@ -1,4 +1,5 @@
 /** What a database announces, and who listens. Listeners run in a microtask after the event, never inside a commit. */
+import type { CheckpointReport } from './durability/index.ts'
 import { VarveError } from './errors.ts'
 import type { ConflictReport } from './errors.ts'
 
@@ -10,11 +11,15 @@ export interface DatabaseEvents {
   abort: { readonly transaction: number; readonly conflict: ConflictReport | undefined }
   /** `vacuum()` has finished; how much it removed. */
   vacuum: { readonly versions: number; readonly keys: number }
+  /** A checkpoint or merge of runs has ended; with an `error` it left everything as it was and is tried again. */
+  checkpoint: CheckpointReport
+  /** Writing or syncing has failed: nothing is acknowledged any more until the database is reopened. */
+  poisoned: { readonly error: VarveError }
   /** `close()` has finished. */
   close: Record<string, never>
 }
 
-const NAMES = ['commit', 'abort', 'vacuum', 'close'] as const
+const NAMES = ['commit', 'abort', 'vacuum', 'checkpoint', 'poisoned', 'close'] as const
 
 type Listener = (payload: never) => void
 

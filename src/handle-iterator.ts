@@ -28,6 +28,10 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
     if (engine.hasUpdates) {
       this.#txn = engine.beginReader(true, false)
       this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
+    } else if (core.store.cold !== null) {
+      // What is on disk now has to stay there: that takes a transaction.
+      this.#txn = engine.beginSnapshot()
+      this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
     } else this.#cursor = engine.scanNewest(core.store, bounds)
     engine.lazy.add(this)
   }

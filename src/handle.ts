@@ -3,7 +3,7 @@ import { AsyncEntry } from './async-entry.ts'
 import { conflictError } from './conflict-error.ts'
 import { HandleIterator } from './handle-iterator.ts'
 import { Stream } from './iterate.ts'
-import { type Bounds, type Range, resolveRange } from './keys/index.ts'
+import { type Bounds, type Key, type Range, resolveRange } from './keys/index.ts'
 import { watchOver } from './leaks.ts'
 import { DELETE, SET, type Txn } from './mvcc/index.ts'
 import {
@@ -13,9 +13,17 @@ import {
   type ResolvedTransactionOptions,
   type TransactionOptions,
 } from './options.ts'
-import { checkPrefetch, type Reader } from './reader.ts'
+import { prefetch, type Reader } from './reader.ts'
 import { beginAttempt, endOnAbort, runOneTick, runSync, runTransaction, throwIfAborted } from './retry.ts'
-import { isThenable, refusePromise, refuseWriteOptions, requireFunction, type TableCore } from './table-core.ts'
+import {
+  ensureWritableDatabase,
+  isThenable,
+  refusePromise,
+  refuseWriteOptions,
+  requireFunction,
+  settled,
+  type TableCore,
+} from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
 
 const DONE: Promise<void> = Promise.resolve()
@@ -99,7 +107,7 @@ export class Handle<K, V> implements Reader<K, V> {
   /** See {@link Reader.prefetch}. */
   async prefetch(what: Iterable<K> | Range<K>): Promise<void> {
     this.#ensureOpen()
-    checkPrefetch(what, this.#core)
+    await prefetch(what, this.#core)
   }
 
   /** See {@link Reader.size}. */
@@ -147,19 +155,46 @@ export class Handle<K, V> implements Reader<K, V> {
       const admitted = core.admitKey(key)
       const stored = core.admitValue(value, admitted)
       if (core.state.engine.hasFavours) return this.#write((tx) => tx.set(key, value))
-      core.state.engine.writeOne(core.store, admitted, SET, stored, core.sizeOf(admitted, stored))
-      return DONE
+      const size = core.sizeOf(admitted, stored)
+      const { log } = core.state
+      if (log === null) {
+        if (core.state.readOnly) ensureWritableDatabase(core.state)
+        core.state.engine.writeOne(core.store, admitted, SET, stored, size)
+        return DONE
+      }
+      return log.crowded ? this.#setWhenRoom(admitted, stored, size) : this.#setNow(admitted, stored, size)
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
+  #setNow(key: Key, stored: unknown, size: number): Promise<void> {
+    const { engine, log } = this.#core.state
+    engine.writeOne(this.#core.store, key, SET, stored, size)
+    return log?.settledAt(engine.clock) ?? DONE
+  }
+
+  async #setWhenRoom(key: Key, stored: unknown, size: number): Promise<void> {
+    while (this.#core.state.log?.crowded === true) await this.#core.state.log.room()
+    this.#ensureOpen()
+    return this.#setNow(key, stored, size)
+  }
+
   /** Deletes a key; resolves to whether it had a value. */
   async delete(key: K): Promise<boolean> {
     this.#ensureOpen()
+    const { state, store } = this.#core
     this.#core.counts.deletes++
-    if (this.#core.state.engine.hasFavours) return this.#write((tx) => tx.delete(key))
-    return this.#core.state.engine.writeOne(this.#core.store, this.#core.admitKey(key), DELETE, undefined, 0)
+    if (state.engine.hasFavours) return this.#write((tx) => tx.delete(key))
+    ensureWritableDatabase(state)
+    const admitted = this.#core.admitKey(key)
+    while (state.log?.crowded === true) {
+      await state.log.room()
+      this.#ensureOpen()
+    }
+    const deleted = state.engine.writeOne(store, admitted, DELETE, undefined, 0)
+    await settled(state, state.engine.clock)
+    return deleted
   }
 
   /** Deletes a key; resolves to the value it had. */
@@ -258,7 +293,7 @@ export class Handle<K, V> implements Reader<K, V> {
     const { state } = this.#core
     const resolved = resolveTransactionOptions(options, this.#defaults)
     throwIfAborted(resolved.signal)
-    const txn = beginAttempt(state.engine, resolved, false, false)
+    const txn = beginAttempt(state, resolved, false, false)
     if (resolved.signal !== undefined) endOnAbort(state.engine, txn, resolved.signal)
     const transaction = this.#facade(txn, false)
     watchOver(transaction, state.engine, txn)

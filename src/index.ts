@@ -1,7 +1,8 @@
 /** `varve`: an embedded, transactional, multi-version key-value database. */
 export type { AsyncEntry } from './async-entry.ts'
 export { codecs, type ValueCodec } from './codecs/index.ts'
-export { type AnyDatabase, type CheckReport, Database } from './database.ts'
+export { type AnyDatabase, type CheckReport, Database, type ProgressOptions } from './database.ts'
+export type { BackgroundStats, CheckpointReport, DirectoryStats, ProgressListener } from './durability/index.ts'
 export type { Entry } from './entry.ts'
 export {
   type ConflictEdge,
@@ -18,7 +19,10 @@ export { type Key, type KeyCodec, keys, type KeyPrefix, type Range } from './key
 export { type MergeOperator, merges } from './maplet/index.ts'
 export type {
   DatabaseOptions,
+  Durability,
+  FlushOptions,
   Isolation,
+  LogOptions,
   ResolvedOptions,
   TableMapletOptions,
   TableOptions,

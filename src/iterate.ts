@@ -57,7 +57,7 @@ export class RangeIterator<K, V, T> implements IterableIterator<T> {
 export function stepValue<K, V>(core: TableCore<K, V>, cursor: ScanCursor, kind: StepKind): [K, V] | K | V {
   const key: Key = cursor.key
   if (kind === 'value') return core.release(cursor.value, key) as V
-  const released = cursor.isOwn ? core.releaseKey(key) : core.releaseIndexed(key)
+  const released = cursor.isForeign ? core.releaseKey(key) : core.releaseIndexed(key)
   return kind === 'key' ? released : [released, core.release(cursor.value, key) as V]
 }
 

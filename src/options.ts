@@ -1,8 +1,9 @@
 /**
  * Options are checked once, resolved and frozen. Every violation is reported together, so that a caller mends them in one go.
  *
- * Changes behaviour: isolation, merge, key, value, maxTransactionAgeMs, maxSnapshotAgeMs, maplet.autoResize.
- * Changes speed or memory only: vacuum, maplet.capacity, maplet.falsePositiveRate, capacity, sizeOf, clock.
+ * Changes behaviour: path, durability, flush, readOnly, isolation, merge, key, value, maxTransactionAgeMs, maxSnapshotAgeMs,
+ * maplet.autoResize.
+ * Changes speed or memory only: wal, vacuum, maplet.capacity, maplet.falsePositiveRate, capacity, sizeOf, clock.
  */
 import type { ValueCodec } from './codecs/index.ts'
 import { type TransactionError, VarveError } from './errors.ts'
@@ -39,10 +40,43 @@ export interface TableOptions<K, V> {
   capacity?: { entries?: number | undefined; bytes?: number | undefined } | undefined
 }
 
+/** When an acknowledged commit is safe; docs/durability.md says from what. */
+export type Durability = 'memory' | 'relaxed' | 'full'
+
+/** When `relaxed` has the disk catch up: as soon as the first of these is reached. Infinity switches one off. */
+export interface FlushOptions {
+  /** Longest time in ms that a commit waits for the disk. Default 1000. */
+  intervalMs?: number | undefined
+  /** Commits that may wait. Default 1000. */
+  commits?: number | undefined
+  /** Bytes of log that may wait. Default 8 MiB. */
+  bytes?: number | undefined
+}
+
+/** Layout of the log. */
+export interface LogOptions {
+  /** Size of one file of the log, bytes: 64 KiB to 1 GiB, default 16 MiB. Zero-filled once, then used again and again. */
+  segmentBytes?: number | undefined
+  /** Files kept ready for when the current one is full: 1 to 64, default 2. */
+  poolSize?: number | undefined
+}
+
 /** Options of {@link Database.open}. All may be left out. K and V are keys and values of the default table. */
 export interface DatabaseOptions<K, V> extends Omit<TableOptions<K, V>, 'capacity'> {
-  /** `memory`: nothing survives the process. The only durability of this version, and the default. */
-  durability?: 'memory' | undefined
+  /** The directory of a database on disk; made if it does not exist. Default: in memory, nothing survives the process. */
+  path?: string | undefined
+  /**
+   * `full`: a commit resolves when it is on disk. `relaxed`: when the operating system has it, so that it survives the death of
+   * the process; a power failure takes what was committed since the last sync, see `flush`. `memory`: nothing survives.
+   * Default `full` with a path, `memory` without.
+   */
+  durability?: Durability | undefined
+  /** When `relaxed` syncs. */
+  flush?: FlushOptions | undefined
+  /** Layout of the log. */
+  wal?: LogOptions | undefined
+  /** Opens what is there for reading; nothing is written, not even a lock. Refused while another process has it open. */
+  readOnly?: boolean | undefined
   /** Isolation of transactions that do not ask for one. Default `serializable`. */
   isolation?: Isolation | undefined
   /**
@@ -80,8 +114,16 @@ export interface TransactionOptions {
 
 /** The options a database runs with: `db.options`. */
 export interface ResolvedOptions {
+  /** See {@link DatabaseOptions.path}; undefined in memory. */
+  readonly path: string | undefined
   /** See {@link DatabaseOptions.durability}. */
-  readonly durability: 'memory'
+  readonly durability: Durability
+  /** See {@link DatabaseOptions.flush}. */
+  readonly flush: { readonly intervalMs: number; readonly commits: number; readonly bytes: number }
+  /** See {@link DatabaseOptions.wal}. */
+  readonly wal: { readonly segmentBytes: number; readonly poolSize: number }
+  /** See {@link DatabaseOptions.readOnly}. */
+  readonly readOnly: boolean
   /** See {@link DatabaseOptions.isolation}. */
   readonly isolation: Isolation
   /** See {@link DatabaseOptions.vacuum}. */
@@ -111,7 +153,14 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 const DEFAULT_FALSE_POSITIVES = 0.001
 
 /** What the full contract names and this version does not have; named so that the message can say so. */
-const LATER = new Set(['path', 'flush', 'wal', 'maxMemoryBytes', 'eviction', 'ttl', 'readOnly'])
+const LATER = new Set(['maxMemoryBytes', 'eviction', 'ttl', 'wal.retain'])
+
+const DEFAULT_FLUSH = { intervalMs: 1000, commits: 1000, bytes: 8 * 2 ** 20 }
+const DEFAULT_SEGMENT_BYTES = 16 * 2 ** 20
+const DEFAULT_POOL_SIZE = 2
+const LEAST_SEGMENT_BYTES = 2 ** 16
+const MOST_SEGMENT_BYTES = 2 ** 30
+const MOST_POOL_SIZE = 64
 
 type Given = Readonly<Record<string, unknown>>
 
@@ -122,13 +171,9 @@ class Review {
   unknown(given: Given, known: readonly string[], prefix: string): void {
     for (const name of Object.keys(given)) {
       if (known.includes(name)) continue
-      const later = prefix === '' && LATER.has(name)
+      const later = LATER.has(prefix + name)
       const near = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase() || isNear(candidate, name))
-      const hint = later
-        ? ': not part of this version, which keeps everything in memory'
-        : near === undefined
-          ? ''
-          : `: did you mean ${near}?`
+      const hint = later ? ': not part of this version' : near === undefined ? '' : `: did you mean ${near}?`
       this.problems.push(`${prefix}${name} is ${later ? 'not available' : 'unknown'}${hint}`)
     }
   }
@@ -141,6 +186,11 @@ class Review {
   number(value: unknown, name: string, least: number, unit: string): void {
     if (value === undefined || (typeof value === 'number' && value >= least)) return
     this.problems.push(`${name} must be a number of ${unit} of at least ${least}`)
+  }
+
+  whole(value: unknown, name: string, least: number, most: number, unit: string): void {
+    if (value === undefined || (Number.isInteger(value) && Number(value) >= least && Number(value) <= most)) return
+    this.problems.push(`${name} must be a whole number of ${unit} from ${least} to ${most}`)
   }
 
   fn(value: unknown, name: string): void {
@@ -179,7 +229,11 @@ function isNear(candidate: string, name: string): boolean {
 const TABLE_KEYS = ['key', 'value', 'merge', 'sizeOf'] as const
 const DATABASE_KEYS = [
   ...TABLE_KEYS,
+  'path',
   'durability',
+  'flush',
+  'wal',
+  'readOnly',
   'isolation',
   'vacuum',
   'maplet',
@@ -218,7 +272,7 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   const given = review.object(options, 'options') ?? {}
   review.unknown(given, DATABASE_KEYS, '')
   reviewTable(review, given)
-  review.oneOf(given['durability'], ['memory'], 'durability')
+  reviewDisk(review, given)
   review.oneOf(given['isolation'], ['serializable', 'snapshot'], 'isolation')
   review.number(given['maxTransactionAgeMs'], 'maxTransactionAgeMs', 0, 'ms')
   review.number(given['maxSnapshotAgeMs'], 'maxSnapshotAgeMs', 0, 'ms')
@@ -234,7 +288,18 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   }
   review.close('database options')
   return Object.freeze({
-    durability: 'memory',
+    path: options?.path,
+    durability: options?.durability ?? (options?.path === undefined ? 'memory' : 'full'),
+    flush: Object.freeze({
+      intervalMs: options?.flush?.intervalMs ?? DEFAULT_FLUSH.intervalMs,
+      commits: options?.flush?.commits ?? DEFAULT_FLUSH.commits,
+      bytes: options?.flush?.bytes ?? DEFAULT_FLUSH.bytes,
+    }),
+    wal: Object.freeze({
+      segmentBytes: options?.wal?.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
+      poolSize: options?.wal?.poolSize ?? DEFAULT_POOL_SIZE,
+    }),
+    readOnly: options?.readOnly ?? false,
     isolation: options?.isolation ?? 'serializable',
     vacuum:
       given['vacuum'] === false
@@ -249,6 +314,31 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
     maxSnapshotAgeMs: options?.maxSnapshotAgeMs ?? Infinity,
     clock: options?.clock ?? Date.now,
   })
+}
+
+function reviewDisk(review: Review, given: Given): void {
+  const { path, durability, readOnly } = given
+  if (path !== undefined && (typeof path !== 'string' || path === '' || path.includes('\0')))
+    review.problems.push('path must be the name of a directory')
+  review.oneOf(durability, ['memory', 'relaxed', 'full'], 'durability')
+  if (path !== undefined && durability === 'memory')
+    review.problems.push("durability 'memory' keeps nothing on disk: leave path out, or durability")
+  review.oneOf(readOnly, [true, false], 'readOnly')
+  if (path === undefined) {
+    if (durability === 'relaxed' || durability === 'full')
+      review.problems.push(`durability '${durability}' needs a path`)
+    for (const name of ['flush', 'wal']) if (given[name] !== undefined) review.problems.push(`${name} needs a path`)
+    if (readOnly === true) review.problems.push('readOnly needs a path')
+  }
+  const flush = review.object(given['flush'], 'flush') ?? {}
+  review.unknown(flush, ['intervalMs', 'commits', 'bytes'], 'flush.')
+  review.number(flush['intervalMs'], 'flush.intervalMs', 0, 'ms')
+  review.number(flush['commits'], 'flush.commits', 1, 'commits')
+  review.number(flush['bytes'], 'flush.bytes', 1, 'bytes')
+  const wal = review.object(given['wal'], 'wal') ?? {}
+  review.unknown(wal, ['segmentBytes', 'poolSize'], 'wal.')
+  review.whole(wal['segmentBytes'], 'wal.segmentBytes', LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES, 'bytes')
+  review.whole(wal['poolSize'], 'wal.poolSize', 1, MOST_POOL_SIZE, 'files')
 }
 
 function reviewMaplet(review: Review, maplet: Given): void {

@@ -1,6 +1,6 @@
 /** Reading: the interface that handles, transactions and snapshots share, and its implementation on one transaction. */
 import { RangeIterator, Stream } from './iterate.ts'
-import { type Range, resolveRange } from './keys/index.ts'
+import { type Bounds, type Key, type Range, resolveRange } from './keys/index.ts'
 import { ACTIVE, type ScanCursor, type TableView, type Txn } from './mvcc/index.ts'
 import { closedError, isIterable, requireIterable, type TableCore } from './table-core.ts'
 
@@ -25,7 +25,10 @@ export interface Reader<K, V> {
   count(range?: Range<K>): number
   /** As {@link entries}, giving way to the event loop every few milliseconds. For long scans. */
   stream(range?: Range<K>): AsyncIterableIterator<[K, V]>
-  /** Loads what is not in memory, so that reads after it need not. Everything is in memory in this version. */
+  /**
+   * Loads what is on disk only, in slices of a few milliseconds, so that reads after it find it in memory: a `get` of a key that
+   * is not waits for one block to be read. Not tracked by the certifier. In memory it only checks the keys.
+   */
   prefetch(what: Iterable<K> | Range<K>): Promise<void>
   /** Number of live keys, O(1). Not tracked by the certifier; {@link count} is. */
   readonly size: number
@@ -108,7 +111,7 @@ export class ViewReader<K, V> implements Reader<K, V> {
   /** See {@link Reader.prefetch}. */
   async prefetch(what: Iterable<K> | Range<K>): Promise<void> {
     this.ensureActive()
-    checkPrefetch(what, this.core)
+    await prefetch(what, this.core)
   }
 
   /** See {@link Reader.size}. */
@@ -141,8 +144,31 @@ export class ViewReader<K, V> implements Reader<K, V> {
   }
 }
 
-/** Checks what prefetch was given, as if it had something to load. */
-export function checkPrefetch<K, V>(what: unknown, core: TableCore<K, V>): void {
-  if (isIterable(what)) for (const key of what) core.admitKey(key as K)
-  else resolveRange(what)
+const PREFETCH_SLICE_MS = 2
+
+/** Loads the entries of keys, or of a range, that memory does not have. Keys are checked before anything is loaded. */
+export async function prefetch<K, V>(what: unknown, core: TableCore<K, V>): Promise<void> {
+  const { store, state } = core
+  const keys = isIterable(what) ? Array.from(what, (key) => core.admitKey(key as K)) : keysIn(resolveRange(what), core)
+  if (store.cold === null) return
+  let until = performance.now() + PREFETCH_SLICE_MS
+  for (const key of keys) {
+    store.find(key)
+    if (performance.now() < until) continue
+    await new Promise((resolve) => setImmediate(resolve))
+    if (state.closed !== null) throw state.closed
+    until = performance.now() + PREFETCH_SLICE_MS
+  }
+}
+
+/** The keys of a range as they are now, on disk and in memory. */
+function* keysIn<K, V>(bounds: Bounds, core: TableCore<K, V>): Generator<Key, void, undefined> {
+  const { engine } = core.state
+  const txn = engine.beginSnapshot()
+  try {
+    const cursor = txn.view(core.store).scan(bounds, 'existence')
+    while (cursor.next()) yield cursor.key
+  } finally {
+    engine.rollback(txn)
+  }
 }

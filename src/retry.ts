@@ -12,7 +12,7 @@ import { conflictError } from './conflict-error.ts'
 import { type TransactionError, VarveError } from './errors.ts'
 import { ACTIVE, COMMITTED, type Conflict, type Engine, type Favour, type Txn } from './mvcc/index.ts'
 import type { ResolvedTransactionOptions } from './options.ts'
-import { type DatabaseState, isThenable } from './table-core.ts'
+import { type DatabaseState, ensureWritableDatabase, isThenable, settled } from './table-core.ts'
 
 /** Losses after which an attempt is favoured. */
 const FAVOUR_AFTER = 6
@@ -28,14 +28,16 @@ let favouredRuns = 0
 
 /** Begins the transaction of one attempt. */
 export function beginAttempt(
-  engine: Engine,
+  state: DatabaseState,
   options: ResolvedTransactionOptions,
   synchronous: boolean,
   safe: boolean,
 ): Txn {
+  const { engine } = state
   const serializable = options.isolation === 'serializable'
   if (options.readOnly === 'safe' || safe) return engine.beginSafe()
-  const txn = options.readOnly ? engine.beginReader(serializable, synchronous) : engine.begin(serializable, synchronous)
+  const readOnly = options.readOnly || state.readOnly
+  const txn = readOnly ? engine.beginReader(serializable, synchronous) : engine.begin(serializable, synchronous)
   if (favouredRuns > 0 && favoured.getStore() !== undefined) txn.nested = true
   return txn
 }
@@ -47,37 +49,56 @@ export function runTransaction<T>(
   attempt: (txn: Txn) => T | PromiseLike<T>,
 ): Promise<T> {
   if (options.signal !== undefined) return runAbortable(state, options, options.signal, attempt)
-  const txn = beginAttempt(state.engine, options, false, false)
-  return conclude(state.engine, txn, attempt, (value, conflict) =>
+  const txn = beginAttempt(state, options, false, false)
+  return conclude(state, txn, attempt, (value, conflict) =>
     conflict === null ? value : retry(state, options, attempt, conflict),
   )
 }
 
 /**
  * Runs the callback, commits in the very microtask in which its promise settles (each turn more would be one more in which
- * somebody else can overtake it), and hands the outcome to `then`. Whatever the callback throws rolls back and is thrown on as
- * it is.
+ * somebody else can overtake it), and hands the outcome to `then` once everything the transaction wrote and read is durable.
+ * Whatever the callback throws rolls back and is thrown on as it is, then too.
  */
 function conclude<T, R>(
-  engine: Engine,
+  state: DatabaseState,
   txn: Txn,
   attempt: (txn: Txn) => T | PromiseLike<T>,
   then: (value: T, conflict: Conflict | null) => R | PromiseLike<R>,
 ): Promise<R> {
   try {
     const result = attempt(txn)
-    if (!isThenable(result)) return Promise.resolve(then(result, commitOrRollback(engine, txn)))
+    if (!isThenable(result)) return Promise.resolve(acknowledge(state, txn, result, then))
     return Promise.resolve(result).then(
-      (value) => then(value, commitOrRollback(engine, txn)),
-      (error: unknown) => {
-        engine.rollback(txn)
-        throw error
-      },
+      (value) => acknowledge(state, txn, value, then),
+      (error: unknown) => giveUp(state, txn, error),
     )
   } catch (error) {
-    engine.rollback(txn)
-    return Promise.reject(error)
+    return giveUp(state, txn, error)
   }
+}
+
+/** Commits, waits for the log, and passes the outcome on. A refusal is passed on at once: what it saw is run again. */
+function acknowledge<T, R>(
+  state: DatabaseState,
+  txn: Txn,
+  value: T,
+  then: (value: T, conflict: Conflict | null) => R | PromiseLike<R>,
+): R | PromiseLike<R> {
+  const { engine, log } = state
+  // Room is waited for before anything is decided: what has been certified must be installed.
+  if (log !== null && log.crowded && txn.state === ACTIVE && txn.hasWrites)
+    return log.room().then(() => acknowledge(state, txn, value, then))
+  const conflict = commitOrRollback(engine, txn)
+  const wait = conflict === null ? settled(state, txn.extent) : null
+  return wait === null ? then(value, conflict) : wait.then(() => then(value, conflict))
+}
+
+/** Rolls back after an error of the callback, and rejects with it once everything it may be about is durable. */
+async function giveUp(state: DatabaseState, txn: Txn, error: unknown): Promise<never> {
+  state.engine.rollback(txn)
+  await settled(state, txn.extent)
+  throw error
 }
 
 /**
@@ -89,15 +110,11 @@ export function runOneTick<T>(
   options: ResolvedTransactionOptions,
   attempt: (txn: Txn) => T,
 ): Promise<T> {
-  const txn = beginAttempt(state.engine, options, false, false)
-  try {
-    const value = attempt(txn)
-    const conflict = commitOrRollback(state.engine, txn)
-    return conflict === null ? Promise.resolve(value) : retry(state, options, attempt, conflict)
-  } catch (error) {
-    state.engine.rollback(txn)
-    return Promise.reject(error)
-  }
+  ensureWritableDatabase(state)
+  const txn = beginAttempt(state, options, false, false)
+  return conclude(state, txn, attempt, (value, conflict) =>
+    conflict === null ? value : retry(state, options, attempt, conflict),
+  )
 }
 
 /** Commits unless the callback has rolled back itself; throws if somebody else ended the transaction. */
@@ -139,10 +156,10 @@ async function retry<T>(
       }
       await pause(conflict, losses, favour !== null, engine)
       if (state.closed !== null) throw state.closed
-      const txn = beginAttempt(engine, options, false, options.readOnly === true)
+      const txn = beginAttempt(state, options, false, options.readOnly === true)
       favour?.attach(txn)
       const run = favour === null ? attempt : favouredAttempt(favour, attempt)
-      const outcome = await conclude(engine, txn, run, (value, refusal) => ({ value, refusal }))
+      const outcome = await conclude(state, txn, run, (value, refusal) => ({ value, refusal }))
       if (outcome.refusal === null) return outcome.value
       conflict = outcome.refusal
     }
@@ -237,21 +254,30 @@ export function runSync<T>(state: DatabaseState, options: ResolvedTransactionOpt
   let error: TransactionError | null = null
   for (let run = 0; ; run++) {
     if (error !== null) options.onRetry?.(error, run)
-    const txn = beginAttempt(engine, options, true, error !== null && options.readOnly === true)
+    const txn = beginAttempt(state, options, true, error !== null && options.readOnly === true)
     let value: T
     try {
       value = attempt(txn)
       throwIfAborted(options.signal)
     } catch (thrown) {
       engine.rollback(txn)
+      settleNow(state, txn)
       throw thrown
     }
     const conflict = commitOrRollback(engine, txn)
-    if (conflict === null) return value
+    if (conflict === null) {
+      settleNow(state, txn)
+      return value
+    }
     if (run >= options.retries) throw exhausted(conflict, options.retries)
     error = conflictError(conflict)
     state.retries++
   }
+}
+
+/** Has the thread wait until everything a transaction wrote and read is durable. */
+function settleNow(state: DatabaseState, txn: Txn): void {
+  if (state.log !== null && txn.extent > state.log.settled) state.log.flushSync()
 }
 
 function abortError(signal: AbortSignal): VarveError {

@@ -1,4 +1,5 @@
 /** What a database tells about itself. */
+import type { Directory, DirectoryStats } from './durability/index.ts'
 import type { MapletStats } from './maplet/index.ts'
 import type { Engine, TableStore } from './mvcc/index.ts'
 import type { DatabaseState, OperationCounts } from './table-core.ts'
@@ -65,14 +66,18 @@ export interface Stats {
   }
   /** Estimated bytes: keys and values, what they cost beyond that, and both. */
   readonly memory: { readonly totalBytes: number; readonly entryBytes: number; readonly overheadBytes: number }
-  /** By name. */
+  /** Log, runs and background work; null in memory. */
+  readonly disk: DirectoryStats | null
+  /** By name; those that this session has not used are missing. */
   readonly tables: Readonly<Record<string, TableStats>>
 }
 
 /** Figures of one table. */
 export interface TableStats {
-  /** Live keys. */
+  /** Live keys, in memory or not. */
   readonly keys: number
+  /** Of these: on disk only. */
+  readonly coldKeys: number
   /** Deleted keys that cannot go yet. */
   readonly tombstones: number
   /** Bytes of live keys and values. */
@@ -81,7 +86,7 @@ export interface TableStats {
   readonly maplet: MapletStats
 }
 
-export function collectStats(state: DatabaseState, openedAtMs: number): Stats {
+export function collectStats(state: DatabaseState, directory: Directory | null, openedAtMs: number): Stats {
   const { engine } = state
   const { counters, graph } = engine
   const tables: Record<string, TableStats> = Object.create(null) as Record<string, TableStats>
@@ -93,7 +98,7 @@ export function collectStats(state: DatabaseState, openedAtMs: number): Stats {
     tables[store.spec.name] = tableStats(store)
     chained += store.versions
     versions += store.entries + store.versions
-    entryBytes += store.bytes
+    entryBytes += store.bytes - store.coldBytes
     overheadBytes += store.overheadBytes()
   }
   const oldest = engine.snapshots.oldest()
@@ -118,17 +123,24 @@ export function collectStats(state: DatabaseState, openedAtMs: number): Stats {
       safeSnapshotLag: engine.clock - engine.safePoint,
     },
     memory: { totalBytes: entryBytes + overheadBytes, entryBytes, overheadBytes },
+    disk: directory === null ? null : directory.stats(),
     tables,
   }
 }
 
 function tableStats(store: TableStore): TableStats {
-  return { keys: store.size, tombstones: store.entries - store.size, bytes: store.bytes, maplet: store.maplet.stats() }
+  return {
+    keys: store.size,
+    coldKeys: store.coldSize,
+    tombstones: store.entries - (store.size - store.coldSize),
+    bytes: store.bytes,
+    maplet: store.maplet.stats(),
+  }
 }
 
 /** Estimated bytes resident on behalf of a database. */
 export function memoryUsage(engine: Engine): number {
   let bytes = 0
-  for (const store of engine.stores) bytes += store.bytes + store.overheadBytes()
+  for (const store of engine.stores) bytes += store.bytes - store.coldBytes + store.overheadBytes()
   return bytes
 }

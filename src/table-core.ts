@@ -10,6 +10,7 @@ import { lastSize, type Resident } from './codecs/index.ts'
 import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
 import { type Engine, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
+import type { LogWriter } from './wal/index.ts'
 
 /** Reads and writes by kind since open. */
 export interface OperationCounts {
@@ -24,11 +25,29 @@ export interface OperationCounts {
 /** What all handles and transactions of a database share. */
 export interface DatabaseState {
   readonly engine: Engine
-  /** Set by close(): every call throws it from then on. */
+  /** Where commits become durable; null in memory and where nothing may be written. */
+  readonly log: LogWriter | null
+  /** Whether the whole database was opened for reading only. */
+  readonly readOnly: boolean
+  /** Set by close(), and when the database is poisoned: every call throws it from then on. */
   closed: VarveError | null
   readonly counts: OperationCounts
   /** Attempts that were run again. */
   retries: number
+}
+
+/**
+ * Waits until everything committed up to `sequence` is as durable as configured; null if it is. The promise rejects with
+ * `POISONED` if that cannot be known.
+ */
+export function settled(state: DatabaseState, sequence: number): Promise<void> | null {
+  return state.log === null ? null : state.log.settledAt(sequence)
+}
+
+/** Refuses to write to a database that was opened for reading only. */
+export function ensureWritableDatabase(state: DatabaseState): void {
+  if (state.readOnly)
+    throw new VarveError('READ_ONLY', 'the database was opened with readOnly; open it without to write')
 }
 
 /** Why a transaction that is not active any more refuses a call. */

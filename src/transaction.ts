@@ -7,7 +7,14 @@ import { ACTIVE, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
 import { ViewReader } from './reader.ts'
 import { release } from './leaks.ts'
 import type { Table } from './table.ts'
-import { refusePromise, refuseWriteOptions, requireFunction, type TableCore } from './table-core.ts'
+import {
+  ensureWritableDatabase,
+  refusePromise,
+  refuseWriteOptions,
+  requireFunction,
+  settled,
+  type TableCore,
+} from './table-core.ts'
 
 /** Finds the core of a table; given by the database. */
 export type TableResolver = <K, V>(table: Table<K, V>) => TableCore<K, V>
@@ -226,7 +233,11 @@ export class Transaction<K, V> extends ViewReader<K, V> {
         'commit() is for transactions from begin(); this one commits when its callback returns',
       )
     }
-    const { engine } = this.core.state
+    const { engine, log } = this.core.state
+    while (log !== null && log.crowded && this.txn.hasWrites) {
+      await log.room()
+      this.ensureActive()
+    }
     release(this.owner)
     let conflict
     try {
@@ -236,6 +247,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
       throw error
     }
     if (conflict !== null) throw conflictError(conflict)
+    await settled(this.core.state, this.txn.extent)
   }
 
   /** Discards everything. Inside `transaction()` the callback may still return a value, with which the promise resolves. */
@@ -254,6 +266,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
   protected ensureWritable(): void {
     this.ensureActive()
     if (this.txn.mode === UPDATE) return
+    ensureWritableDatabase(this.core.state)
     throw new VarveError('READ_ONLY', `transaction ${this.txn.id} was begun with readOnly; writes need one without`)
   }
 }

@@ -145,7 +145,7 @@ export class Certifier {
       }
       if (absent !== null) {
         for (const key of absent) {
-          const id = store.find(key)
+          const id = store.findResident(key)
           if (id >= 0 && store.sequenceOf(id) > snapshot) this.valueSuccessors(store, id, snapshot)
         }
       }
@@ -212,7 +212,7 @@ export class Certifier {
     for (let i = 0; i < existenceReads.length; i++) this.existenceCreators(store, existenceReads[i] as number, snapshot)
     if (absent !== null) {
       for (const key of absent) {
-        const id = store.find(key)
+        const id = store.findResident(key)
         if (id >= 0) this.valueCreators(store, id, snapshot)
       }
     }

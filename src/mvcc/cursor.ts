@@ -7,12 +7,15 @@
  * I1  Keys come out strictly ascending (descending when reversed), each once.
  * I2  `range`, if there is one, covers exactly what the steps so far have told: see RangeRead I1 and I2.
  * I3  A leaf whose stamp is not above the snapshot holds only heads that the snapshot sees, so no sequence is looked at.
+ * I4  Where there is a cold scan, an entry in memory hides what the scan has under its key, even if the snapshot sees no value
+ *     there: it is never older than what is on disk.
  *
  * Cost per step: one leaf slot and one column read; no allocation.
  */
 import { type Bounds, type Key, compareKeys } from '../keys/index.ts'
 import type { Leaf } from '../skiplist/core.ts'
-import type { RangeRead } from './predicates.ts'
+import type { ColdScan } from '../runs/index.ts'
+import type { RangeRead, ReadLevel } from './predicates.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
 import type { TableView } from './transaction.ts'
 import { DELETE, NONE, type Pending, SET } from './write-set.ts'
@@ -22,8 +25,8 @@ const LEAST_AHEAD_MAX = 64
 export class ScanCursor {
   /** The key of the current step. */
   key: Key = ''
-  /** Whether the current key was found among the transaction's own writes. */
-  isOwn = false
+  /** Whether the current key is not one of the index: it was found among the transaction's own writes, or on disk. */
+  isForeign = false
   /** The stored value of the current step. */
   value: unknown = undefined
   private readonly store: TableStore
@@ -43,8 +46,13 @@ export class ScanCursor {
   private stopsHere = false
   private committedKey: Key = ''
   private committedValue: unknown = undefined
+  private committedForeign = false
   private hasCommitted = false
   private positioned = false
+  // Place among what is on disk.
+  private readonly cold: ColdScan | null
+  private readonly level: ReadLevel
+  private hasCold = false
   // Looked ahead: keys and values [taken, filled) are the next ones.
   private readonly aheadKeys: Key[] = []
   private readonly aheadValues: unknown[] = []
@@ -56,8 +64,18 @@ export class ScanCursor {
   private ownVersion = -1
   private own: Pending | null = null
 
-  constructor(store: TableStore, view: TableView | null, snapshot: number, bounds: Bounds, range: RangeRead | null) {
+  constructor(
+    store: TableStore,
+    view: TableView | null,
+    snapshot: number,
+    bounds: Bounds,
+    range: RangeRead | null,
+    cold: ColdScan | null,
+    level: ReadLevel,
+  ) {
     this.store = store
+    this.cold = cold
+    this.level = level
     this.view = view
     this.snapshot = snapshot
     this.bounds = bounds
@@ -113,18 +131,44 @@ export class ScanCursor {
     if (this.hasCommitted) this.hasCommitted = false
     else if (!this.advance()) return false
     this.key = this.committedKey
-    this.isOwn = false
+    this.isForeign = this.committedForeign
     this.value = this.committedValue
     return true
   }
 
   /** Finds the next committed key the snapshot sees and keeps it in committedKey / committedValue. */
   private advance(): boolean {
+    if (this.cold !== null) return this.advanceBoth(this.cold)
     if (this.taken === this.filled && !this.fill()) return false
     const at = this.taken++
     this.committedKey = this.aheadKeys[at] as Key
     this.committedValue = this.aheadValues[at]
     return true
+  }
+
+  /** The same where part of the table is on disk: the next key of memory and disk together (I4). */
+  private advanceBoth(cold: ColdScan): boolean {
+    const direction = this.bounds.reverse ? -1 : 1
+    for (;;) {
+      const hasHot = this.taken < this.filled || this.fill()
+      this.hasCold ||= cold.next()
+      if (!hasHot && !this.hasCold) return false
+      const hotKey = this.aheadKeys[this.taken] as Key
+      const order = !this.hasCold ? -1 : !hasHot ? 1 : compareKeys(hotKey, cold.key) * direction
+      if (order >= 0) this.hasCold = false
+      if (order > 0) {
+        this.committedKey = cold.key
+        this.committedForeign = true
+        this.committedValue = this.level === 'value' ? this.store.decode(cold.value, cold.key) : true
+        return true
+      }
+      const value = this.aheadValues[this.taken++]
+      if (value === undefined) continue
+      this.committedKey = hotKey
+      this.committedForeign = false
+      this.committedValue = value
+      return true
+    }
   }
 
   /**
@@ -159,6 +203,7 @@ export class ScanCursor {
 
   private takeHeads({ keys, values }: Leaf<Key, number>, room: number): number {
     const { aheadKeys, aheadValues, stop } = this
+    const keepsAbsent = this.cold !== null
     const { chunks } = this.store
     const step = this.bounds.reverse ? -1 : 1
     let at = this.at
@@ -168,7 +213,7 @@ export class ScanCursor {
       const value = (chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
       aheadKeys[filled] = keys[at] as Key
       aheadValues[filled] = value
-      if (value !== undefined) filled++
+      if (value !== undefined || keepsAbsent) filled++
     }
     this.at = at
     return filled
@@ -176,6 +221,7 @@ export class ScanCursor {
 
   private takeVersions({ keys, values }: Leaf<Key, number>, room: number): number {
     const { aheadKeys, aheadValues, stop, store, snapshot } = this
+    const keepsAbsent = this.cold !== null
     const step = this.bounds.reverse ? -1 : 1
     let at = this.at
     let filled = 0
@@ -183,7 +229,7 @@ export class ScanCursor {
       const value = store.valueAt(values[at] as number, snapshot)
       aheadKeys[filled] = keys[at] as Key
       aheadValues[filled] = value
-      if (value !== undefined) filled++
+      if (value !== undefined || keepsAbsent) filled++
     }
     this.at = at
     return filled
@@ -277,7 +323,7 @@ export class ScanCursor {
         if (order === 0) this.hasCommitted = false
       }
       this.key = own.key
-      this.isOwn = true
+      this.isForeign = true
       this.started = true
       this.range?.except(own.key)
       this.own = null

@@ -3,10 +3,12 @@
  *
  * Everything runs on one thread and the commit section has no await in it, so it is atomic without a lock:
  *
- *   prepare   find entries, compute merged values        (may run user code: merge operators)
+ *   prepare   find entries, compute merged values        (may run user code: merge operators; may load from disk)
+ *   stage     encode the record of the log               (whatever can fail has been done after it)
  *   certify   favour, first committer wins, serializability
  *   end       the transaction gives up its snapshot
  *   install   versions into the columns, at clock + 1
+ *   append    the record to the log's buffer; to be on disk is somebody else's wait
  *   clean     what that made garbage, a bounded amount
  *   notify    listeners, in a microtask
  *
@@ -17,6 +19,8 @@
  */
 import { VarveError } from '../errors.ts'
 import type { Bounds } from '../keys/index.ts'
+import type { ColdTier, ColdVersion } from '../runs/index.ts'
+import type { LogWriter } from '../wal/index.ts'
 import { ActiveList } from './active.ts'
 import { Certifier } from './certifier.ts'
 import { Cleaner } from './cleaner.ts'
@@ -29,7 +33,7 @@ import { LazyReaders } from './lazy.ts'
 import { install } from './install.ts'
 import { Node } from './node.ts'
 import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
-import { TableStore, type TableSpec } from './store.ts'
+import { type ColdPart, TableStore, type TableSpec } from './store.ts'
 import { Summary } from './summary.ts'
 import {
   ABORTED,
@@ -59,6 +63,17 @@ export interface EngineOptions {
   readonly vacuumIntervalMs: number | null
   readonly maxTransactionAgeMs: number
   readonly maxSnapshotAgeMs: number
+  /** Where commits go, and where what this session has not met is found. null: in memory only. */
+  readonly disk: EngineDisk | null
+}
+
+/** What an engine has under it when its data are on disk. */
+export interface EngineDisk {
+  /** null: nothing may be written. */
+  readonly log: LogWriter | null
+  readonly tier: ColdTier
+  /** Time to log with commits, ms since the epoch; never goes back. */
+  readonly timeMs: () => number
 }
 
 /** Counters since open; plain numbers, cheap to bump. */
@@ -117,6 +132,8 @@ export class Engine {
   private preparing = false
   private readonly ageTimer: ReturnType<typeof setInterval> | null
   private readonly certifier: Certifier
+  private readonly disk: EngineDisk | null
+  private readonly log: LogWriter | null
   private readonly summary: Summary = new Summary()
   private nextTxnId = 1
   /** I2; meaningful while updates are active. */
@@ -129,11 +146,13 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.options = options
+    this.disk = options.disk
+    this.log = options.disk === null ? null : options.disk.log
     this.clock = options.firstSequence
     this.safe = options.firstSequence
     this.graph = new Graph(options.graphCap)
     this.certifier = new Certifier(this.graph)
-    this.garbage = new GarbageQueue(this.snapshots)
+    this.garbage = new GarbageQueue(this.snapshots, options.disk === null ? null : options.disk.tier)
     this.cleaner = new Cleaner(this, options.now, options.vacuumIntervalMs)
     const shortest = Math.min(options.maxTransactionAgeMs, options.maxSnapshotAgeMs)
     this.limitsAge = shortest !== Infinity
@@ -141,8 +160,8 @@ export class Engine {
     this.ageTimer = this.limitsAge ? watchAges(new WeakRef(this), everyMs) : null
   }
 
-  addTable(spec: TableSpec): TableStore {
-    const store = new TableStore(spec)
+  addTable(spec: TableSpec, cold: ColdPart | null): TableStore {
+    const store = new TableStore(spec, cold)
     this.stores.push(store)
     return store
   }
@@ -189,7 +208,17 @@ export class Engine {
 
   /** A cursor on the newest state for a reader that waits in {@link lazy}: it holds no snapshot yet. */
   scanNewest(store: TableStore, bounds: Bounds): ScanCursor {
-    return new ScanCursor(store, null, this.clock, bounds, null)
+    return new ScanCursor(store, null, this.clock, bounds, null, null, 'value')
+  }
+
+  /** Keeps what is on disk now readable until the transaction that asked ends. */
+  holdCold(): ColdVersion {
+    return (this.disk as EngineDisk).tier.acquire()
+  }
+
+  /** More is on disk than before: garbage that has waited for it may go. */
+  tierGrew(): void {
+    this.cleaner.tick()
   }
 
   private startUntracked(sequence: number): Txn {
@@ -254,6 +283,7 @@ export class Engine {
     if (txn.state !== ACTIVE) throw txn.endedBy ?? new Error('varve invariant violated: committed twice')
     const writes = this.prepare(txn)
     if (writes === 0) return this.commitReader(txn)
+    if (this.log !== null) this.stage(this.log, txn)
     const conflict = this.certifyUpdate(txn)
     if (conflict instanceof Conflict) {
       this.refuse(txn, conflict)
@@ -262,16 +292,33 @@ export class Engine {
     if (this.lazy.size > 0) this.lazy.promoteAll()
     this.finish(txn, COMMITTED)
     const sequence = ++this.clock
+    txn.committedAt = sequence
     for (const view of txn.views) {
       if (view.writes === null) continue
       for (const pending of view.writes.list) {
         if (pending.kind !== NONE) this.installOne(view.store, pending, sequence, conflict)
       }
     }
+    if (this.log !== null) this.append(this.log, txn, sequence)
     this.counters.commits++
     this.settle(conflict)
     this.listener?.committed(sequence, writes)
     return null
+  }
+
+  /** Encodes a commit for the log before anything changes: this may fail for want of memory, what follows may not. */
+  private stage(log: LogWriter, txn: Txn): void {
+    log.begin((this.disk as EngineDisk).timeMs())
+    for (const { store, writes } of txn.views) {
+      if (writes === null) continue
+      for (const pending of writes.list) stageOne(log, store, pending)
+    }
+  }
+
+  /** Closes the record of a commit that has been installed. */
+  private append(log: LogWriter, txn: Txn, sequence: number): void {
+    for (const { store, writes } of txn.views) if (writes !== null) appendSizes(log, store)
+    log.end(sequence)
   }
 
   /**
@@ -294,6 +341,11 @@ export class Engine {
     const present = pending.entry >= 0 && store.headOf(pending.entry) !== undefined
     if (kind === DELETE && !present) return false
     if (pending.entry < 0) this.admitNew(store, 1)
+    const { log } = this
+    if (log !== null) {
+      log.begin((this.disk as EngineDisk).timeMs())
+      stageOne(log, store, pending)
+    }
     if (this.lazy.size > 0) this.lazy.promoteAll()
     let node: Node | null = null
     if (this.updates.size + this.readers.size > 0) {
@@ -305,6 +357,10 @@ export class Engine {
       this.finish(txn, COMMITTED)
     }
     this.installOne(store, pending, ++this.clock, node)
+    if (log !== null) {
+      appendSizes(log, store)
+      log.end(this.clock)
+    }
     this.counters.commits++
     this.settle(node)
     this.listener?.committed(this.clock, 1)
@@ -477,6 +533,10 @@ export class Engine {
     const slot = txn.slot as SnapshotSlot
     txn.slot = null
     if (this.snapshots.release(slot)) this.garbage.takeSlot(slot)
+    if (txn.cold !== null) {
+      this.disk?.tier.release(txn.cold)
+      txn.cold = null
+    }
   }
 
   private untrack(txn: Txn): void {
@@ -593,6 +653,17 @@ export class Engine {
     }
   }
 
+  /** Ends every open transaction that may have read what is not on disk, given that everything up to `sequence` is. */
+  terminateBeyond(sequence: number, reason: VarveError): void {
+    for (const list of this.lists) {
+      for (let txn = list.first; txn !== null;) {
+        const next: Txn | null = txn.next
+        if (txn.snapshot > sequence) this.terminate(txn, reason)
+        txn = next
+      }
+    }
+  }
+
   /** Ends every open transaction with `reason` and stops background work. */
   shutdown(reason: VarveError): void {
     for (const list of this.lists) {
@@ -631,4 +702,22 @@ function watchAges(engine: WeakRef<Engine>, everyMs: number): ReturnType<typeof 
     else alive.expire(alive.options.now())
   }, everyMs)
   return timer.unref()
+}
+
+/** One write into the record being built; what deletes nothing leaves none. */
+function stageOne(log: LogWriter, store: TableStore, pending: Pending): void {
+  if (pending.kind === NONE || pending.idle) return
+  const { id, resident } = store.spec
+  if (pending.kind === DELETE) log.remove(id, pending.key)
+  else if (pending.kind === SET) log.put(id, pending.key, resident.encode(pending.value), pending.size)
+  else log.put(id, pending.key, resident.encode(pending.merged), pending.mergedSize)
+}
+
+/** Tells the record being built how the sizes of a table have changed since the last one. */
+function appendSizes(log: LogWriter, store: TableStore): void {
+  const { size, bytes, loggedSize, loggedBytes } = store
+  if (size === loggedSize && bytes === loggedBytes) return
+  log.resized(store.spec.id, size - loggedSize, bytes - loggedBytes)
+  store.loggedSize = size
+  store.loggedBytes = bytes
 }

@@ -6,7 +6,8 @@
  *
  * I1  A version is removed only when no open snapshot lies in [sequence, end).
  * I2  A tombstone is unlinked only when its chain is empty and its sequence is at or below the safe point: an absent read
- *     must still find the deletion it saw while that deletion can matter to the certifier.
+ *     must still find the deletion it saw while that deletion can matter to the certifier. If the key may be on disk, the
+ *     tombstone also waits until whatever anybody may read from there knows of the deletion.
  * I3  Draining n items costs O(n) and may stop after any item.
  */
 import type { Node } from './node.ts'
@@ -73,15 +74,23 @@ export class GarbageQueue {
   private readonly nodes: Queue<Node> = new Queue()
   private readonly stamped: Queue<Stamped> = new Queue()
   private sweep = 0
+  private readonly tier: { readonly floor: number } | null
 
-  constructor(snapshots: SnapshotSet) {
+  /** `tier`: what is on disk, deletions included, up to `floor`; null: nothing is. */
+  constructor(snapshots: SnapshotSet, tier: { readonly floor: number } | null) {
     this.snapshots = snapshots
+    this.tier = tier
+  }
+
+  private isRipe(tombstone: Tombstone, safePoint: number): boolean {
+    if (tombstone.sequence > safePoint) return false
+    return this.tier === null || tombstone.store.cold === null || tombstone.sequence <= this.tier.floor
   }
 
   /** Items that may be looked at now; tombstones that wait for the safe point are not counted. */
   pending(safePoint: number): number {
     const tombstone = this.tombstones.peek()
-    const ripe = tombstone !== undefined && tombstone.sequence <= safePoint ? this.tombstones.length : 0
+    const ripe = tombstone !== undefined && this.isRipe(tombstone, safePoint) ? this.tombstones.length : 0
     return this.versions.length + this.nodes.length + (this.stamped.peek()?.left ?? 0) + ripe
   }
 
@@ -129,7 +138,7 @@ export class GarbageQueue {
     const node = this.nodes.take()
     if (node !== undefined) return 1 + this.tidy(node)
     const tombstone = this.tombstones.peek()
-    if (tombstone !== undefined && tombstone.sequence <= safePoint) {
+    if (tombstone !== undefined && this.isRipe(tombstone, safePoint)) {
       this.tombstones.take()
       this.tryUnlink(tombstone)
       return 1

@@ -1,10 +1,10 @@
 /** What the face may use of the engine. */
 export { type Conflict, type ConflictStep } from './conflict.ts'
 export type { ScanCursor } from './cursor.ts'
-export { Engine, type EngineListener } from './engine.ts'
+export { Engine, type EngineDisk, type EngineListener } from './engine.ts'
 export type { Favour } from './favour.ts'
 export type { LazyReader } from './lazy.ts'
 export { sizeOfKey } from './size.ts'
-export { operandForm, type TableSpec, type TableStore } from './store.ts'
+export { type ColdPart, operandForm, type TableSpec, type TableStore } from './store.ts'
 export { ACTIVE, COMMITTED, type SavepointMark, type TableView, type Txn, UPDATE } from './transaction.ts'
 export { DELETE, SET } from './write-set.ts'

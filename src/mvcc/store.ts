@@ -2,6 +2,10 @@
  * One table in memory: entries in columns, found by key through the maplet and in order through the
  * skiplist. It knows versions and snapshots, but nothing of transactions.
  *
+ * Of a table that was on disk when the database was opened, memory holds what this session has read or written; the rest is
+ * cold. A point read that finds nothing here asks the cold table and keeps what it gets, so everybody else meets it as an
+ * entry like any other.
+ *
  *   key ──maplet──> entry id ──> chunk[id >>> 12] { key, value, history; sequence, size, leaf id }[id & 4095]
  *   key order ──skiplist leaf──> entry id
  *
@@ -10,14 +14,18 @@
  *
  * I1  An entry id is either free or names a key that is in the maplet and in the index, exactly once in each.
  * I2  The head's sequence is above every sequence in its chain.
- * I3  `size` counts the entries whose head is a value; `bytes` sums their sizes.
+ * I3  `size` counts the live keys, `bytes` sums their sizes; `coldSize` and `coldBytes` are the share of those that have no
+ *     entry here.
  * I4  A leaf's stamp is not below the sequence of any of its heads that was written while a snapshot was open.
+ * I5  An entry's head is never older than what the cold table says of its key, and what this session has not written was
+ *     committed before any snapshot of it: an entry that is loaded late is visible to every open snapshot.
  */
 import { codecs, type Resident, residentOf } from '../codecs/index.ts'
 import { VarveError } from '../errors.ts'
 import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/index.ts'
 import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } from '../maplet/core.ts'
 import { identityOf } from '../maplet/merges.ts'
+import type { ColdTable } from '../runs/index.ts'
 import { KIND_MIXED, type Leaf, OrderedIndex } from '../skiplist/core.ts'
 import type { Node } from './node.ts'
 import type { RangeMark } from './predicates.ts'
@@ -119,10 +127,20 @@ export const operandForm: Resident<unknown> = residentOf(codecs.structured())
 /** Everything about a table that the engine needs to know. */
 export interface TableSpec {
   readonly name: string
+  /** What the log calls it; without a log, anything. */
+  readonly id: number
   readonly resident: Resident<unknown>
   readonly merge: MergeOperator<unknown, unknown> | undefined
   readonly sizeOf: ((key: unknown, value: unknown) => number) | undefined
   readonly maplet: MapletOptions
+}
+
+/** What a table holds on disk when the database is opened. */
+export interface ColdPart {
+  readonly table: ColdTable
+  /** Live keys, and what they count for in bytes. */
+  readonly size: number
+  readonly bytes: number
 }
 
 /** Sizes kept before those that nobody sees are looked for. */
@@ -137,6 +155,8 @@ interface SizeVersion {
 
 export class TableStore {
   readonly spec: TableSpec
+  /** Where keys without an entry may be; null if nowhere. */
+  readonly cold: ColdTable | null
   readonly chunks: Chunk[] = []
   readonly index: OrderedIndex<Key, number>
   readonly maplet: MapletCore
@@ -153,8 +173,13 @@ export class TableStore {
   /** The last sweep that filtered `rangeMarks`. */
   rangeSweep = 0
   /** I3. */
-  size = 0
-  bytes = 0
+  size: number
+  bytes: number
+  coldSize: number
+  coldBytes: number
+  /** `size` and `bytes` as of the last commit that the log was told of. */
+  loggedSize: number
+  loggedBytes: number
   /** Versions in chains. */
   versions = 0
   private allocated = 0
@@ -162,8 +187,11 @@ export class TableStore {
   private sizeHistory: SizeVersion[] = []
   private sizeSequence = 0
 
-  constructor(spec: TableSpec) {
+  constructor(spec: TableSpec, cold: ColdPart | null) {
     this.spec = spec
+    this.cold = cold === null ? null : cold.table
+    this.size = this.coldSize = this.loggedSize = cold === null ? 0 : cold.size
+    this.bytes = this.coldBytes = this.loggedBytes = cold === null ? 0 : cold.bytes
     this.commutative = spec.merge?.commutative === true
     this.index = new OrderedIndex<Key, number>(compareKeys, (id, leaf) => {
       ;(this.chunks[id >>> CHUNK_BITS] as Chunk).setLeaf(id & CHUNK_MASK, leaf.id)
@@ -171,10 +199,45 @@ export class TableStore {
     this.maplet = new MapletCore(this, spec.maplet)
   }
 
-  /** Entry id of a key, or -1. */
+  /**
+   * Entry id of a key, or -1. What is cold is loaded.
+   * @throws VarveError `IO`, `CORRUPTION`, `CODEC_MISMATCH` from loading.
+   */
   find(key: Key): number {
     const high = hashKey(key, this.maplet)
+    const id = this.maplet.find(high, hashLow, key)
+    return id >= 0 || this.cold === null ? id : this.load(this.cold, key)
+  }
+
+  /** Entry id of a key that is in memory, or -1. */
+  findResident(key: Key): number {
+    const high = hashKey(key, this.maplet)
     return this.maplet.find(high, hashLow, key)
+  }
+
+  /** Makes an entry of what the cold table has under a key; -1 if that is nothing. I5. */
+  private load(cold: ColdTable, key: Key): number {
+    if (!cold.find(key)) return -1
+    const { sequence, size } = cold
+    const value = this.decode(cold.value, key)
+    const id = this.create(key)
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    chunk.setValue(i, value)
+    chunk.setSequence(i, sequence)
+    chunk.setSize(i, size)
+    this.coldSize--
+    this.coldBytes -= size
+    return id
+  }
+
+  /** The stored form of a value from disk; the bytes are not kept. */
+  decode(bytes: Uint8Array, key: Key): unknown {
+    try {
+      return this.noteForm(this.spec.resident.decode(bytes))
+    } catch (error) {
+      throw this.placed(error, key)
+    }
   }
 
   /** For the maplet: does this candidate hold that very key? */
@@ -321,7 +384,11 @@ export class TableStore {
   /** The private stored form of a value. Throws `INVALID_VALUE`. */
   admit(value: unknown): unknown {
     const { resident } = this.spec
-    const stored = resident.admit(value)
+    return this.noteForm(resident.admit(value))
+  }
+
+  private noteForm(stored: unknown): unknown {
+    const { resident } = this.spec
     if (this.allDirect && !resident.direct && resident.handsOut?.(stored) !== true) this.allDirect = false
     return stored
   }
@@ -397,8 +464,9 @@ export class TableStore {
       }
     }
     if (entries !== this.entries) throw new Error(`I1: ${entries} entries in the index, ${this.entries} in the columns`)
-    if (live !== this.size || bytes !== this.bytes) {
-      throw new Error(`I3: ${live} live keys of ${bytes} bytes, but ${this.size} of ${this.bytes} are counted`)
+    const [size, sizeBytes] = [this.size - this.coldSize, this.bytes - this.coldBytes]
+    if (live !== size || bytes !== sizeBytes) {
+      throw new Error(`I3: ${live} live keys of ${bytes} bytes, but ${size} of ${sizeBytes} are counted`)
     }
     if (versions !== this.versions) throw new Error(`${versions} chained versions, but ${this.versions} are counted`)
   }
@@ -406,7 +474,7 @@ export class TableStore {
   private checkEntry(id: number, leaf: Leaf<Key, number>, clock: number, snapshots: SnapshotSet): number {
     const key = this.keyOf(id)
     const place = `key ${formatKey(key)}`
-    if (this.find(key) !== id) throw new Error(`I1: ${place} is not found by its hash`)
+    if (this.findResident(key) !== id) throw new Error(`I1: ${place} is not found by its hash`)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     if (chunk.leafAt(id & CHUNK_MASK) !== leaf.id) throw new Error(`I1: ${place} does not know its leaf`)
     const head = this.sequenceOf(id)

@@ -17,6 +17,7 @@ import { ScanCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
 import type { Favour } from './favour.ts'
 import { RangeRead, type ReadLevel } from './predicates.ts'
+import type { ColdScan, ColdVersion } from '../runs/index.ts'
 import type { SnapshotSlot } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
 import { DELETE, MERGE, NONE, Operands, type Pending, type PendingKind, SET, type Undo, WriteSet } from './write-set.ts'
@@ -73,6 +74,10 @@ export class Txn {
   readonly synchronous: boolean
   /** ms on the engine's monotonic clock at begin, if ages are limited or measured; else 0. */
   readonly startedAt: number
+  /** Sequence of its own commit, if it wrote anything; else 0. */
+  committedAt = 0
+  /** What it scans on disk stays there until it ends; null while it has scanned nothing there. */
+  cold: ColdVersion | null = null
   /** The newest safe snapshot when it began: what a tracked reader saw at or below it can be forgotten. */
   readonly safeAtBegin: number
   private undo: Undo[] | null = null
@@ -107,6 +112,11 @@ export class Txn {
     const view = new TableView(this, store)
     views.push(view)
     return view
+  }
+
+  /** Everything it has read or written was committed at or below this sequence. */
+  get extent(): number {
+    return Math.max(this.snapshot, this.committedAt)
   }
 
   /** Whether any write is pending. */
@@ -291,7 +301,14 @@ export class TableView {
       range = new RangeRead(this.store, level, bounds.lower, bounds.lowerOpen, bounds.upper, bounds.upperOpen)
       ;(this.ranges ??= []).push(range)
     }
-    return new ScanCursor(this.store, this, this.snapshot, bounds, range)
+    return new ScanCursor(this.store, this, this.snapshot, bounds, range, this.scanCold(bounds), level)
+  }
+
+  private scanCold(bounds: Bounds): ColdScan | null {
+    const { cold } = this.store
+    if (cold === null || bounds.empty) return null
+    this.txn.cold ??= this.txn.engine.holdCold()
+    return cold.scan(bounds, this.txn.cold)
   }
 
   /** Keys and bytes as the transaction sees them: the snapshot's plus what the own writes change. O(own writes). */

@@ -5,7 +5,9 @@ import type { Database, DatabaseEvents } from '../../src/index.ts'
 import { gate, open, refusal, thrown, turn } from './fixtures.ts'
 
 function listen(db: Database<string, number>): { [E in keyof DatabaseEvents]: DatabaseEvents[E][] } {
-  const heard = { commit: [], abort: [], vacuum: [], close: [] } as ReturnType<typeof listen>
+  const heard = { commit: [], abort: [], vacuum: [], checkpoint: [], poisoned: [], close: [] } as ReturnType<
+    typeof listen
+  >
   db.on('commit', (event) => heard.commit.push(event))
   db.on('abort', (event) => heard.abort.push(event))
   db.on('vacuum', (event) => heard.vacuum.push(event))

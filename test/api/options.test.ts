@@ -110,18 +110,47 @@ describe('options', () => {
     expect(await complaint({ x: 1 })).not.toMatch(/did you mean/)
   })
 
-  it.each(['path', 'flush', 'wal', 'maxMemoryBytes', 'eviction', 'ttl', 'readOnly'])(
+  it.each(['maxMemoryBytes', 'eviction', 'ttl', 'wal.retain'])(
     '%s belongs to a later version, and the error says that instead of calling it unknown',
     async (name) => {
-      const message = await complaint({ [name]: 'x' })
+      const message = await complaint(name === 'wal.retain' ? { path: 'x', wal: { retain: {} } } : { [name]: 'x' })
       expect(message).toContain(name)
       expect(message).toMatch(/not part of this version/)
       expect(message).not.toMatch(/unknown|did you mean/)
     },
   )
 
-  it.each(['relaxed', 'full'])('durability %s needs a later version too', async (durability) => {
-    expect(await complaint({ durability })).toContain('durability')
+  it.each([{ durability: 'relaxed' }, { durability: 'full' }, { flush: {} }, { wal: {} }, { readOnly: true }])(
+    '%o needs a path',
+    async (options) => {
+      expect(await complaint(options)).toMatch(/needs a path/)
+    },
+  )
+
+  it('of the disk that are wrong are named in one error too', async () => {
+    const message = await complaint({
+      path: '',
+      durability: 'memory',
+      readOnly: 1,
+      flush: { intervalMs: -1, commits: 0, bytes: 'x', every: 1 },
+      wal: { segmentBytes: 1, poolSize: 0, size: 1 },
+    })
+    for (const name of [
+      'path must',
+      "durability 'memory'",
+      'readOnly',
+      'flush.intervalMs',
+      'flush.commits',
+      'flush.bytes',
+      'flush.every',
+      'wal.segmentBytes',
+      'wal.poolSize',
+      'wal.size',
+    ]) {
+      expect(message).toContain(name)
+    }
+    expect(await complaint({ path: 'a\0b' })).toContain('path must')
+    expect(await complaint({ path: 5 })).toContain('path must')
   })
 
   it('that contradict each other are refused', async () => {

@@ -12,6 +12,7 @@ import { DELETE, Pending, SET } from '../../src/mvcc/write-set.ts'
 function specOf(name = 'table', merge?: MergeOperator<unknown, never>): TableSpec {
   return {
     name,
+    id: 0,
     resident: residentOf(codecs.structured()),
     merge,
     sizeOf: undefined,
@@ -20,7 +21,7 @@ function specOf(name = 'table', merge?: MergeOperator<unknown, never>): TableSpe
 }
 
 export function makeStore(): TableStore {
-  return new TableStore(specOf())
+  return new TableStore(specOf(), null)
 }
 
 export function makeEngine(options: Partial<EngineOptions> = {}): {
@@ -36,10 +37,11 @@ export function makeEngine(options: Partial<EngineOptions> = {}): {
     vacuumIntervalMs: null,
     maxTransactionAgeMs: Infinity,
     maxSnapshotAgeMs: Infinity,
+    disk: null,
     ...options,
   })
-  const store = engine.addTable(specOf())
-  const sums = engine.addTable(specOf('sums', merges.sum))
+  const store = engine.addTable(specOf(), null)
+  const sums = engine.addTable(specOf('sums', merges.sum), null)
   return { engine, store, sums }
 }
 

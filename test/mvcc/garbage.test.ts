@@ -17,7 +17,7 @@ interface Place {
 
 function place(): Place {
   const snapshots = new SnapshotSet()
-  return { store: makeStore(), snapshots, queue: new GarbageQueue(snapshots) }
+  return { store: makeStore(), snapshots, queue: new GarbageQueue(snapshots, null) }
 }
 
 /** Deletes a key as commit `sequence` and queues its tombstone, as the engine does. */

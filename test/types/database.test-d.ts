@@ -59,10 +59,10 @@ describe('Database.open', () => {
     Database.open({ isolaton: 'snapshot' })
     // @ts-expect-error no such level
     Database.open({ isolation: 'repeatable read' })
-    // @ts-expect-error not in this version
-    Database.open({ path: './here' })
-    // @ts-expect-error not in this version
-    Database.open({ durability: 'full' })
+    // @ts-expect-error no such durability
+    Database.open({ path: './here', durability: 'maybe' })
+    // @ts-expect-error a path is a string
+    Database.open({ path: new URL('file:///here') })
     // @ts-expect-error not in this version
     Database.open({ eviction: 'lru' })
     // @ts-expect-error nothing else turns it off
