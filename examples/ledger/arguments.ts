@@ -1,6 +1,6 @@
 /** The command line. */
 import { parseArgs } from 'node:util'
-import type { Isolation } from 'varve'
+import type { Durability, Isolation } from 'varve'
 import { InputError } from './input-error.ts'
 
 export const HELP = `Posts bank movements into an embedded ledger with many concurrent clients, then audits it.
@@ -12,6 +12,8 @@ usage: npm start -- [options]
   --seed S           seed of the generated journal (1993)
   --clients N        concurrent clients (64)
   --isolation LEVEL  serializable or snapshot (serializable)
+  --durability HOW   full, relaxed or memory (full): when a commit counts as done
+  --path DIR         where to keep the ledger; without it, a temporary directory
   -h, --help         show this
 
 Exit code: 0 if the books balance, 1 if not, 2 for bad arguments or input, 130 if interrupted.
@@ -24,6 +26,9 @@ export interface Arguments {
   readonly seed: number
   readonly clients: number
   readonly isolation: Isolation
+  readonly durability: Durability
+  /** Undefined: a temporary directory. */
+  readonly path: string | undefined
 }
 
 /** @throws InputError that says in one line what is wrong. */
@@ -37,6 +42,14 @@ export function parseArguments(given: readonly string[]): Arguments {
   if (isolation !== 'serializable' && isolation !== 'snapshot') {
     throw new InputError(`--isolation is serializable or snapshot, not '${isolation}'`)
   }
+  const durability = values.durability ?? 'full'
+  if (durability !== 'full' && durability !== 'relaxed' && durability !== 'memory') {
+    throw new InputError(`--durability is full, relaxed or memory, not '${durability}'`)
+  }
+  if (values.path === '') throw new InputError('--path needs the name of a directory')
+  if (values.path !== undefined && durability === 'memory') {
+    throw new InputError('--durability memory keeps nothing, so it does not go with --path')
+  }
   return {
     help: values.help ?? false,
     input: values.input,
@@ -44,6 +57,8 @@ export function parseArguments(given: readonly string[]): Arguments {
     seed: wholeNumber('--seed', values.seed ?? '1993', 0, 2 ** 32 - 1),
     clients: wholeNumber('--clients', values.clients ?? '64', 1, 10_000),
     isolation,
+    durability,
+    path: values.path,
   }
 }
 
@@ -54,12 +69,14 @@ interface Values {
   seed?: string | undefined
   clients?: string | undefined
   isolation?: string | undefined
+  durability?: string | undefined
+  path?: string | undefined
 }
 
 function parse(given: readonly string[]): Values {
   const text = { type: 'string' } as const
   const options = {
-    ...{ input: text, movements: text, seed: text, clients: text, isolation: text },
+    ...{ input: text, movements: text, seed: text, clients: text, isolation: text, durability: text, path: text },
     help: { type: 'boolean', short: 'h' },
   } as const
   try {

@@ -12,7 +12,8 @@ export interface Work {
   readonly clients: number
   /** Ends the work early; what has been begun is finished. */
   readonly stop?: AbortSignal
-  readonly onProgress?: (done: number) => void
+  /** Called for each movement whose commit has been acknowledged. */
+  readonly onPosted?: (movement: Movement, done: number) => void
 }
 
 export interface Outcome {
@@ -30,7 +31,7 @@ export interface Outcome {
 
 /** Posts the journal. Rejects with the first error of any client, which ends the work of all. */
 export async function postJournal(db: Database<Key, unknown>, work: Work): Promise<Outcome> {
-  const { journal, clients, stop, onProgress } = work
+  const { journal, clients, stop, onPosted } = work
   const ledger = db.handle(accounts)
   const posted: Movement[] = []
   const latenciesMs = new Float64Array(journal.length)
@@ -45,7 +46,7 @@ export async function postJournal(db: Database<Key, unknown>, work: Work): Promi
       await ledger.transaction((tx) => post(tx, movement, () => nextTurn()), { retries: Infinity })
       latenciesMs[posted.length] = performance.now() - begunAtMs
       posted.push(movement)
-      onProgress?.(posted.length)
+      onPosted?.(movement, posted.length)
     }
   }
 

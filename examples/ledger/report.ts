@@ -2,6 +2,7 @@
 import type { Isolation } from 'varve'
 import type { Audit } from './audit.ts'
 import type { Outcome } from './clients.ts'
+import type { Killed, Survivors } from './crash.ts'
 import type { BadRow } from './journal.ts'
 import { formatCents } from './money.ts'
 import type { WriteSkew } from './write-skew.ts'
@@ -50,7 +51,7 @@ function formatMs(ms: number | undefined): string {
   return ms === undefined ? '-' : `${ms.toFixed(2)} ms`
 }
 
-export function auditReport(audit: Audit, { posted, spotChecks }: Outcome): string {
+export function auditReport(audit: Audit, { posted, spotChecks }: Pick<Outcome, 'posted' | 'spotChecks'>): string {
   const problems = [...audit.problems]
   if (spotChecks.failed > 0) {
     problems.push(
@@ -68,6 +69,26 @@ export function auditReport(audit: Audit, { posted, spotChecks }: Outcome): stri
       : [`  ${countOf(spotChecks.done, 'spot check')} while clients were posting: 0.00 each`]),
     '',
   ].join('\n')
+}
+
+export function crashReport({ acknowledged, wasKilled }: Killed, survivors: Survivors, reopenMs: number): string {
+  const { found, lost, books } = survivors
+  const told = countOf(acknowledged.length, 'acknowledged movement')
+  const lines = [
+    wasKilled ? `a process that was posting was killed (SIGKILL) after ${told}` : `a process posted ${told} and ended`,
+    `  reopened in ${formatMs(reopenMs)}: ${formatCount(acknowledged.length - lost.length)} of them found, and ${formatCount(found.length - acknowledged.length + lost.length)} whose acknowledgement was under way`,
+    books.problems.length === 0
+      ? '  none is half there: every balance is the sum of its entries'
+      : `  SOME ARE HALF THERE\n${firstOf(books.problems, 'problems')}`,
+  ]
+  if (lost.length > 0) lines.push(`  LOST: ${lost.slice(0, SHOWN_IN_FULL).join(', ')}`)
+  return `${lines.join('\n')}\n\n`
+}
+
+export function reopenedReport(reopenMs: number, found: number, problems: readonly string[]): string {
+  const what = `closed, and reopened in ${formatMs(reopenMs)}: ${countOf(found, 'movement')}`
+  if (problems.length > 0) return `${what}, THE BOOKS DO NOT BALANCE\n${firstOf(problems, 'problems')}`
+  return `${what}, the books balance, every byte on disk checked\n`
 }
 
 export function writeSkewReport(isolation: Isolation, { rounds, broken, refused }: WriteSkew): string {

@@ -185,7 +185,7 @@ describe('posting', () => {
     await using contended = await Database.open({ isolation })
     const journal = await generated(1500)
     let done = 0
-    const outcome = await postJournal(contended, { journal, clients: 64, onProgress: (count) => (done = count) })
+    const outcome = await postJournal(contended, { journal, clients: 64, onPosted: (_, count) => (done = count) })
     expect(done).toBe(1500)
     expect(outcome).toMatchObject({ commits: 1500, spotChecks: { failed: 0 } })
     expect(outcome.conflicts).toBeGreaterThan(10)
@@ -226,7 +226,7 @@ describe('posting', () => {
     const work = {
       ...{ journal: await generated(500), clients: 1 },
       // So long that a spot check is due before the next movement is posted.
-      onProgress: (done: number): void => {
+      onPosted: (_, done: number): void => {
         const untilMs = performance.now() + (done === 1 ? 150 : 0)
         while (performance.now() < untilMs);
       },
@@ -253,10 +253,10 @@ describe('posting', () => {
   it('stops when asked, with what was begun finished', async () => {
     const stop = new AbortController()
     const journal = await generated(1000)
-    const onProgress = (done: number): void => {
+    const onPosted = (_: Movement, done: number): void => {
       if (done === 100) stop.abort()
     }
-    const { posted } = await postJournal(db, { journal, clients: 8, stop: stop.signal, onProgress })
+    const { posted } = await postJournal(db, { journal, clients: 8, stop: stop.signal, onPosted })
     expect(posted.length).toBeGreaterThanOrEqual(100)
     expect(posted.length).toBeLessThan(108)
     expect((await auditNow(posted)).problems).toEqual([])
