@@ -13,14 +13,18 @@ import { parseArgs } from 'node:util'
 import { tellsWaits } from './support/clock.mjs'
 import { machineFacts } from './support/machine.mjs'
 import { line, markdown, verdict } from './support/report.mjs'
+import { createScratch } from './support/scratch.mjs'
 import { workloads } from './workloads/index.mjs'
 
 const HEAP_MIB = 8192
 
 const USAGE = `npm run bench -- [options]
-  --only a,b      only these workloads: ${workloads.map(({ name }) => name).join(', ')}
+  --only a,b      only these workloads, or groups of them:
+${groups().join('\n')}
   --n N           entries in each store (default 1000000)
   --reps N        repetitions, of which the median counts (default 3)
+  --large         data on disk of ten times as many entries as well, where the target says so (slow)
+  --directory DIR where stores on disk are made, and removed at the end (default: where temporary files go)
   --json FILE     write machine, rows and notes to a file
   --profile DIR   write a CPU profile of each workload into a directory
   --help`
@@ -30,6 +34,8 @@ const { values: flags } = parseArgs({
     only: { type: 'string' },
     n: { type: 'string', default: '1000000' },
     reps: { type: 'string', default: '3' },
+    large: { type: 'boolean', default: false },
+    directory: { type: 'string' },
     json: { type: 'string' },
     profile: { type: 'string' },
     help: { type: 'boolean', default: false },
@@ -55,9 +61,17 @@ function fail(message) {
 function selected() {
   if (flags.only === undefined) return workloads
   const wanted = flags.only.split(',')
-  const unknown = wanted.filter((name) => !workloads.some((workload) => workload.name === name))
+  const unknown = wanted.filter((word) => !workloads.some(({ name, group }) => name === word || group === word))
   if (unknown.length > 0) fail(`no such workload: ${unknown.join(', ')}`)
-  return workloads.filter(({ name }) => wanted.includes(name))
+  return workloads.filter(({ name, group }) => wanted.includes(name) || wanted.includes(group))
+}
+
+function groups() {
+  const names = [...new Set(workloads.map(({ group }) => group))]
+  return names.map((group) => {
+    const members = workloads.filter((workload) => workload.group === group).map(({ name }) => name)
+    return `                  ${group}: ${members.join(', ')}`
+  })
 }
 
 /** @returns {Promise<{ rows: import('./support/measure.mjs').Row[], notes: string[] }>} */
@@ -67,7 +81,7 @@ function runInChild(name, count, repetitions) {
     execArgv.push('--cpu-prof', `--cpu-prof-dir=${flags.profile}`, `--cpu-prof-name=${name}.cpuprofile`)
   const child = fork(
     fileURLToPath(new URL('./child.mjs', import.meta.url)),
-    [name, String(count), String(repetitions)],
+    [name, String(count), String(repetitions), String(flags.large)],
     { execArgv },
   )
   return new Promise((resolve, reject) => {
@@ -92,6 +106,8 @@ async function main() {
   const repetitions = positive('reps', flags.reps)
   const chosen = selected()
   if (flags.profile !== undefined) mkdirSync(flags.profile, { recursive: true })
+  const needsDisk = chosen.some(({ group }) => group === 'durable')
+  const scratch = needsDisk ? createScratch(flags.directory) : undefined
   const machine = machineFacts()
   for (const [name, fact] of Object.entries(machine)) console.log(`${name.padEnd(10)} ${fact}`)
   console.log(
@@ -100,6 +116,10 @@ async function main() {
   console.log(
     `${'reps'.padEnd(10)} ${repetitions}, contestants taking turns; ratios are medians of the ratios of single repetitions`,
   )
+  if (scratch !== undefined)
+    console.log(
+      `${'disk'.padEnd(10)} ${scratch.directory}${scratch.isOnDisk ? '' : ' IS IN MEMORY: syncs cost nothing there'}`,
+    )
   if (tellsWaits) console.log('clock      waits for a processor that others hold are subtracted\n')
   const rows = []
   const notes = []

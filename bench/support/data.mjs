@@ -130,3 +130,76 @@ export function planTransfers(keys, count, seed, keysOf) {
   }
   return { payers: keysOf(payers), payees: keysOf(payees), amounts }
 }
+
+/** Entries of a chunk of the two data sets below, and writes per commit where they are loaded. */
+export const CHUNK = 1000
+
+/**
+ * Accounts in chunks, so that nobody keeps more than a chunk of them.
+ *
+ * @param {number} count
+ * @param {number} [first] number of the first, a multiple of CHUNK
+ */
+export function* accountChunks(count, first = 0) {
+  for (let from = first; from < count; from += CHUNK) {
+    const length = Math.min(CHUNK, count - from)
+    yield { keys: makeKeys(length, 1 + from), values: Array.from({ length }, (_, i) => makeValue(from + i)) }
+  }
+}
+
+/**
+ * A key of that data set.
+ *
+ * @param {number} count
+ * @param {number} number
+ */
+export function accountKey(count, number) {
+  const from = number - (number % CHUNK)
+  return makeKeys(Math.min(CHUNK, count - from), 1 + from)[number - from]
+}
+
+/** Bytes of a key and a value of the entries below. */
+export const ENTRY_BYTES = 117
+const ENTRY_KEY_BYTES = 17
+const ENTRY_VALUE_BYTES = ENTRY_BYTES - ENTRY_KEY_BYTES
+
+/**
+ * Keys of 17 characters, in random order.
+ *
+ * @param {number} count
+ * @param {number} seed
+ * @returns {string[]}
+ */
+export function entryKeys(count, seed) {
+  const random = randomOf(seed)
+  const bytes = Buffer.alloc(ENTRY_KEY_BYTES)
+  bytes.latin1Write(PREFIX, 0)
+  return Array.from({ length: count }, () => {
+    for (let at = PREFIX.length; at < ENTRY_KEY_BYTES; at++) bytes[at] = ALPHABET.charCodeAt(random(ALPHABET.length))
+    return bytes.latin1Slice(0, ENTRY_KEY_BYTES)
+  })
+}
+
+/**
+ * Values of 100 random bytes, which no compression makes smaller.
+ *
+ * @param {number} count
+ * @param {number} seed
+ * @returns {Uint8Array[]}
+ */
+export function entryValues(count, seed) {
+  const random = randomOf(seed)
+  return Array.from({ length: count }, () => {
+    const value = new Uint8Array(ENTRY_VALUE_BYTES)
+    for (let at = 0; at < ENTRY_VALUE_BYTES; at++) value[at] = random(256)
+    return value
+  })
+}
+
+/** @param {number} count */
+export function* entryChunks(count) {
+  for (let from = 0; from < count; from += CHUNK) {
+    const length = Math.min(CHUNK, count - from)
+    yield { keys: entryKeys(length, 1 + from), values: entryValues(length, 2 + from) }
+  }
+}

@@ -94,25 +94,35 @@ async function timed(contestant, repetition, operations) {
  */
 
 /**
- * Rows for a set of series, each compared with those that `comparisons` name.
+ * Rows for a set of series, each compared with those that `comparisons` name, or with nothing but a target if that has no
+ * `against`.
  *
  * @param {string} work
  * @param {readonly Series[]} series
- * @param {readonly { of: string, against: string, target?: number }[]} comparisons
- * @param {string} [unit]
+ * @param {readonly { of: string, against?: string, target?: number, sense?: 'atLeast' | 'atMost' }[]} comparisons
+ * @param {string} [unit] anything else than operations per second may be in the series as well
  * @returns {Row[]}
  */
 export function compare(work, series, comparisons, unit = 'ops/s') {
   return series.flatMap(({ name, rates }) => {
     const own = comparisons.filter(({ of }) => of === name)
-    const plain = { work, contestant: name, figure: median(rates), unit }
-    const rows = own.flatMap(({ against, target }) => {
+    const plain = { work, contestant: name, figure: median(rates), unit, ...range(rates, unit) }
+    const rows = own.flatMap(({ against, target, sense }) => {
+      const judged = { ...(target === undefined ? {} : { target }), ...(sense === undefined ? {} : { sense }) }
+      if (against === undefined) return [{ ...plain, ...judged }]
       const other = series.find((candidate) => candidate.name === against)
       if (other === undefined) return []
       const ratios = rates.map((rate, i) => rate / other.rates[i])
       const spread = /** @type {[number, number]} */ ([Math.min(...ratios), Math.max(...ratios)])
-      return [{ ...plain, against, ratio: median(ratios), spread, ...(target === undefined ? {} : { target }) }]
+      return [{ ...plain, against, ratio: median(ratios), spread, ...judged }]
     })
     return rows.length === 0 ? [plain] : rows
   })
+}
+
+/** What is no rate has its range in the row: often there is nothing to take a ratio with. */
+function range(figures, unit) {
+  if (unit === 'ops/s' || figures.length < 2) return {}
+  const text = (figure) => (figure < 10 ? figure.toFixed(2) : figure.toFixed(1))
+  return { note: `${text(Math.min(...figures))}–${text(Math.max(...figures))}` }
 }

@@ -45,6 +45,25 @@ export async function openLmdb(notes) {
   }
 }
 
+/**
+ * Which of the peers that keep data on disk can be used here.
+ *
+ * @param {string[]} notes
+ */
+export async function installedPeers(notes) {
+  const loads = async (name) => {
+    try {
+      await import(name)
+      return true
+    } catch (error) {
+      notes.push(`${name} is left out: ${firstLine(error)}`)
+      return false
+    }
+  }
+  const sqlite = (await loadSqlite(notes)) !== null
+  return { sqlite, lmdb: await loads('lmdb'), level: await loads('classic-level') }
+}
+
 /** @param {unknown} error */
 function firstLine(error) {
   return String(error instanceof Error ? error.message : error).split('\n', 1)[0]

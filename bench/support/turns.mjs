@@ -4,6 +4,9 @@ import { PerformanceObserver } from 'node:perf_hooks'
 
 import { waitedMs } from './clock.mjs'
 
+/** A turn in which nothing was done counts only if it took this long: else the idle ones would outvote the others. */
+const IDLE_MS = 0.5
+
 /** The next turn of the event loop. */
 export const turn = () => new Promise((resolve) => setImmediate(resolve))
 
@@ -29,6 +32,7 @@ export class Turns {
   }
 
   async end() {
+    const isIdle = this.#done.size === 0
     await turn()
     const now = performance.now()
     const waited = waitedMs()
@@ -36,6 +40,7 @@ export class Turns {
     const running = Math.max(0, length - (waited - this.#waited))
     this.#last = now
     this.#waited = waited
+    if (isIdle && running < IDLE_MS) return
     this.#lengths.push(length)
     this.#running.push(running)
     for (const kind of this.#done) if (running > (this.longest.get(kind) ?? 0)) this.longest.set(kind, running)

@@ -157,6 +157,7 @@ async function race(work, { count, repetitions, notes }, hot) {
 /** @type {import('./index.mjs').Workload} */
 export const clients = {
   name: 'clients',
+  group: 'in-memory',
   title: `Transfer, ${CLIENTS} clients that wait between reads and writes, over all accounts`,
   run: (context) => race(`transfer, ${CLIENTS} clients`, context, undefined),
 }
@@ -164,6 +165,7 @@ export const clients = {
 /** @type {import('./index.mjs').Workload} */
 export const hot = {
   name: 'hot',
+  group: 'in-memory',
   title: `Transfer, ${CLIENTS} clients that wait between reads and writes, over ${HOT} accounts`,
   run: (context) => race(`transfer, ${CLIENTS} clients, ${HOT} hot accounts`, context, HOT),
 }

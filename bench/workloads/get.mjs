@@ -50,6 +50,7 @@ const loops = {
 /** @type {import('./index.mjs').Workload} */
 export const get = {
   name: 'get',
+  group: 'in-memory',
   title: 'Point get of a key that is there',
   async run({ count, repetitions, notes }) {
     const keys = makeKeys(count, 1)

@@ -13,6 +13,7 @@ const openEmpty = async () => {
 /** @type {import('./index.mjs').Workload} */
 export const insert = {
   name: 'insert',
+  group: 'in-memory',
   title: 'Insert of new keys in random order into an empty store',
   async run({ count, repetitions }) {
     const keys = makeKeys(count, 1)

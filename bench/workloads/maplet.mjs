@@ -88,6 +88,7 @@ function memoryRows(keys) {
 /** @type {import('./index.mjs').Workload} */
 export const maplet = {
   name: 'maplet',
+  group: 'in-memory',
   title: 'varve/maplet on its own: string to number',
   async run({ count, repetitions, notes }) {
     const keys = makeKeys(count, 1)

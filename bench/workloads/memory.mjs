@@ -80,6 +80,7 @@ export const holder = { kept: /** @type {unknown} */ (undefined) }
 /** @type {import('./index.mjs').Workload} */
 export const memory = {
   name: 'memory',
+  group: 'in-memory',
   title: 'Heap and external bytes per entry',
   async run({ count }) {
     const perEntry = {}

@@ -40,6 +40,7 @@ const loops = {
 /** @type {import('./index.mjs').Workload} */
 export const miss = {
   name: 'miss',
+  group: 'in-memory',
   title: 'Point get of a key that is not there',
   async run({ count, repetitions }) {
     const keys = makeKeys(count, 1)

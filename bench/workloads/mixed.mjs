@@ -25,6 +25,7 @@ async function share(clients, operations, client) {
 /** @type {import('./index.mjs').Workload} */
 export const mixed = {
   name: 'mixed',
+  group: 'in-memory',
   title: `${100 - SETS_PERCENT} % gets and ${SETS_PERCENT} % sets, each awaited`,
   async run({ count, repetitions }) {
     const keys = makeKeys(count, 1)

@@ -50,6 +50,7 @@ const loops = {
 /** @type {import('./index.mjs').Workload} */
 export const scan = {
   name: 'scan',
+  group: 'in-memory',
   title: 'Scan of 100 keys and values from a random key',
   async run({ count, repetitions, notes }) {
     const keys = makeKeys(count, 1)

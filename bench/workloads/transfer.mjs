@@ -76,6 +76,7 @@ export function total(accounts) {
 /** @type {import('./index.mjs').Workload} */
 export const transfer = {
   name: 'transfer',
+  group: 'in-memory',
   title: 'Transfer: 2 reads and 2 writes in one awaited transaction, one client',
   async run({ count, repetitions, notes }) {
     const keys = makeKeys(count, 1)

@@ -5,6 +5,7 @@ import { BATCH, loadBTree, loadMap, loadVarve } from '../support/stores.mjs'
 /** @type {import('./index.mjs').Workload} */
 export const update = {
   name: 'update',
+  group: 'in-memory',
   title: 'Set of a key that is there, with a new object each time',
   async run({ count, repetitions }) {
     const keys = makeKeys(count, 1)
