@@ -8,7 +8,8 @@
  *
  * N1  Live content = durable content, then every pending version in order, unless a sync has failed.
  * N2  A sector (512 bytes) of a version is the live sector right after the write of that order: whatever subset of sectors
- *     of whatever subset of writes survives, each surviving sector is one that once existed as a whole.
+ *     of whatever subset of writes survives, each surviving sector is one that once existed as a whole. (A truncation that
+ *     survives zeroes the end of its last sector in whichever of these states.)
  * N3  Versions of one page, and changes of size, are in ascending order. No sector of a pending version is older than the
  *     durable one: what became durable at once (O_DSYNC) is never undone by a write before it.
  * N4  Live bytes beyond the size are zeros.
