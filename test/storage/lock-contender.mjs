@@ -36,10 +36,10 @@ async function strive({ directory, arena, untilMs, useFlock, maxStallMs, deaths 
     let lock
     try {
       lock = await acquireLock(directory, {
-        self: { ...identity, pid },
+        self: { ...identity, pid, started: '1' },
         sight: (other) => {
           stall(maxStallMs)
-          return dead(other) ? { exists: false } : { exists: true, started: identity.started }
+          return dead(other) ? { exists: false } : { exists: true, started: '1' }
         },
         link: (from, to) => {
           stall(maxStallMs)
@@ -48,7 +48,7 @@ async function strive({ directory, arena, untilMs, useFlock, maxStallMs, deaths 
         },
         flock: (fd, mode) => {
           if (mode === 'exclusive') stall(maxStallMs)
-          return useFlock ? flock(fd, mode) : 'unsupported'
+          return useFlock && flock !== null ? flock(fd, mode) : 'unsupported'
         },
       })
     } catch (error) {
@@ -70,8 +70,9 @@ async function strive({ directory, arena, untilMs, useFlock, maxStallMs, deaths 
       // Leaves the lock behind: release removes only its own file, which this copy is not, and drops the flock.
       const path = join(directory, 'lock')
       fs.copyFileSync(path, join(arena, `copy-${pid}`))
-      fs.writeFileSync(join(arena, `${pid}`), '')
+      // While it still lives and so nobody replaces the lock under its hands.
       fs.renameSync(join(arena, `copy-${pid}`), path)
+      fs.writeFileSync(join(arena, `${pid}`), '')
       tally.abandoned++
     }
     await lock.release()

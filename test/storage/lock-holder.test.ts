@@ -173,7 +173,8 @@ describe('what is seen of processes', () => {
     expect(sightPid(child.pid!)).toEqual({ exists: false })
   })
 
-  it.runIf(process.platform === 'linux')('is none once only a zombie is left', async () => {
+  it('is none once only a zombie is left', async () => {
+    if (process.platform !== 'linux') return
     // The shell starts a child, tells its pid and becomes a program that never asks how it ended.
     const parent = spawn('sh', ['-c', 'sleep 60 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'ignore'] })
     try {
