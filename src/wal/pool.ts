@@ -1,0 +1,348 @@
+/**
+ * The files of the log: which exist, which are spare, and how more are made.
+ *
+ *   first ... sealed ... | being written | spare ... last
+ *
+ * A segment is zero-filled before it is used, so that writing to it changes no metadata and a full disk shows here, where
+ * it can be waited out, and not at a commit. Spares are made in the background, or of segments that a checkpoint has
+ * freed. Numbers only ever go up.
+ *
+ * I1  Every file from `first` to `last` exists, is listed in the manifest, and is durable under its name.
+ * I2  A file is listed after it was made durable and before it is used; it is taken off the list before it is touched for
+ *     any other end.
+ * I3  There are at most `maxSegments` files, except that a rotation asked for by name may add one: a checkpoint that
+ *     would free segments must not wait for them.
+ * I4  Making a segment may fail and is tried again, later and later; it does no harm to what is there. Only the caller
+ *     of `take` waits for it.
+ */
+
+import { Mutex } from 'async-mutex'
+
+import { VarveError } from '../errors.ts'
+import type { Storage, StorageFile } from '../storage/storage.ts'
+import { FRAME_BYTES } from './frame.ts'
+import { MAX_SEGMENT, encodeHeader, segmentPath, spareHeader } from './segment.ts'
+
+/** Zeros are written in pieces of this size, each synced: commits go on between them. */
+const FILL_BYTES = 1 << 20
+
+const FIRST_RETRY_MS = 50
+const LAST_RETRY_MS = 5_000
+
+export interface SpareSegment {
+  readonly number: number
+  readonly fileBytes: number
+}
+
+/** A spare that has been opened to be started. */
+export interface TakenSegment extends SpareSegment {
+  readonly file: StorageFile
+}
+
+export interface PoolConfig {
+  readonly databaseId: Uint8Array
+  readonly seed: number
+  readonly segmentBytes: number
+  readonly poolSize: number
+  readonly maxSegments: number
+  /** Whether segments are written durably, call by call. */
+  readonly synced: boolean
+  readonly reserve: (first: number, last: number) => Promise<void>
+}
+
+export class SegmentPool {
+  readonly #storage: Storage
+  readonly #directory: string
+  readonly #config: PoolConfig
+  /** Whatever changes files or their list runs alone. */
+  readonly #mutex: Mutex
+  #first: number
+  #last: number
+  #spares: SpareSegment[]
+  /** Made and durable but not listed yet: the list could not be changed. */
+  #unlisted: SpareSegment | null
+  #stopped: boolean
+  #isFilling: boolean
+  /** A rotation by name may exceed the bound once. */
+  #forced: boolean
+  #wake: (() => void) | null
+  #retryMs: number
+
+  /** Somebody waits for a segment that cannot be had yet. */
+  stalled: boolean
+  failures: number
+  error: unknown
+  /** Called when `stalled` has changed. */
+  onStall: () => void
+
+  constructor(
+    storage: Storage,
+    directory: string,
+    config: PoolConfig,
+    first: number,
+    last: number,
+    spares: SpareSegment[],
+  ) {
+    this.#storage = storage
+    this.#directory = directory
+    this.#config = config
+    this.#mutex = new Mutex()
+    this.#first = first
+    this.#last = last
+    this.#spares = spares
+    this.#unlisted = null
+    this.#stopped = false
+    this.#isFilling = false
+    this.#forced = false
+    this.#wake = null
+    this.#retryMs = FIRST_RETRY_MS
+    this.stalled = false
+    this.failures = 0
+    this.error = undefined
+    this.onStall = nothing
+  }
+
+  get spareCount(): number {
+    return this.#spares.length
+  }
+
+  get first(): number {
+    return this.#first
+  }
+
+  get last(): number {
+    return this.#last
+  }
+
+  /** The next segment, open; waits until there is one. Rejects only after `stop`, with the reason there was to wait. */
+  async take(): Promise<TakenSegment> {
+    try {
+      for (;;) {
+        const taken = await this.#mutex.runExclusive(() => this.#tryTake())
+        if (taken !== null) {
+          this.#forced = false
+          return taken
+        }
+        if (this.#stopped) throw this.error ?? new VarveError('CLOSED', 'the log was closed before a segment was free')
+        this.#setStalled(true)
+        await this.#change()
+      }
+    } finally {
+      this.#setStalled(false)
+    }
+  }
+
+  /** Lets the rotation under way, or the next, exceed the bound. */
+  force(): void {
+    this.#forced = true
+    this.#wakeUp()
+  }
+
+  /** Makes spares in the background until there are enough. */
+  fill(): void {
+    if (this.#isFilling || this.#stopped) return
+    this.#isFilling = true
+    void this.#fill().finally(() => {
+      this.#isFilling = false
+    })
+  }
+
+  /** Gives up the segments up to `through`, of which the manifest knows nothing any more; makes spares of them. */
+  async release(through: number): Promise<void> {
+    await this.#mutex.runExclusive(async () => {
+      if (this.#stopped || through < this.#first) return
+      await this.#config.reserve(through + 1, this.#last)
+      const from = this.#first
+      this.#first = through + 1
+      for (let number = from; number <= through; number++) await this.#reuse(number)
+      await this.#storage.syncDirectory(this.#directory)
+    })
+    this.#wakeUp()
+    this.fill()
+  }
+
+  /** Ends waiting and making; resolves when nothing is under way any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#wakeUp()
+    await this.#mutex.runExclusive(nothing)
+  }
+
+  /** Makes a segment of `fileBytes` now, at opening, when there is no spare. */
+  async make(fileBytes: number): Promise<void> {
+    await this.#mutex.runExclusive(() => this.#make(fileBytes))
+  }
+
+  /** The next spare, open, at opening; there must be one. */
+  async open(): Promise<TakenSegment> {
+    const spare = this.#spares[0] as SpareSegment
+    const path = segmentPath(this.#directory, spare.number)
+    const file = await this.#storage.open(path, 'write', { synced: this.#config.synced })
+    this.#spares.shift()
+    return { ...spare, file }
+  }
+
+  async #tryTake(): Promise<TakenSegment | null> {
+    if (this.#stopped) return null
+    try {
+      if (this.#spares.length === 0) {
+        if (!this.#forced && this.#last - this.#first + 1 >= this.#config.maxSegments) return null
+        await this.#make(this.#config.segmentBytes)
+      }
+      const taken = await this.open()
+      this.#retryMs = FIRST_RETRY_MS
+      return taken
+    } catch (error) {
+      this.#failed(error)
+      return null
+    }
+  }
+
+  async #fill(): Promise<void> {
+    const { poolSize, maxSegments, segmentBytes } = this.#config
+    while (!this.#stopped && this.#spares.length < poolSize && this.#last - this.#first + 1 < maxSegments) {
+      const made = await this.#mutex.runExclusive(async () => {
+        if (this.#stopped || this.#spares.length >= poolSize) return true
+        try {
+          await this.#make(segmentBytes)
+          return true
+        } catch (error) {
+          this.#failed(error)
+          return false
+        }
+      })
+      if (made) this.#wakeUp()
+      else await this.#pause()
+    }
+  }
+
+  /** Makes a new spare, or lists the one that could not be listed before. Call with the mutex. */
+  async #make(fileBytes: number): Promise<void> {
+    if (this.#unlisted === null) {
+      const number = this.#last + 1
+      if (number > MAX_SEGMENT) throw new VarveError('CAPACITY_EXCEEDED', 'the log has used up its segment numbers')
+      const path = segmentPath(this.#directory, number)
+      await this.#storage.remove(path)
+      try {
+        await this.#writeZeros(path, number, fileBytes)
+        await this.#storage.syncDirectory(this.#directory)
+      } catch (error) {
+        await this.#storage.remove(path).catch(nothing)
+        throw error
+      }
+      this.#unlisted = { number, fileBytes }
+    }
+    await this.#list()
+  }
+
+  async #list(): Promise<void> {
+    const spare = this.#unlisted as SpareSegment
+    // Whether a failure leaves it listed is not known, so the file stays either way.
+    await this.#config.reserve(this.#first, spare.number)
+    this.#unlisted = null
+    this.#last = spare.number
+    this.#spares.push(spare)
+  }
+
+  async #writeZeros(path: string, number: number, fileBytes: number): Promise<void> {
+    const { databaseId, seed } = this.#config
+    const file = await this.#storage.open(path, 'create')
+    try {
+      const zeros = new Uint8Array(Math.min(FILL_BYTES, fileBytes))
+      for (let at = 0; at < fileBytes; at += zeros.length) {
+        if (this.#stopped) throw new VarveError('CLOSED', 'the log was closed while a segment was being made')
+        await file.write(zeros.subarray(0, Math.min(zeros.length, fileBytes - at)), at)
+        await file.sync()
+      }
+      await file.write(encodeHeader(spareHeader(number, fileBytes), databaseId, seed), 0)
+      await file.sync()
+    } finally {
+      await file.close()
+    }
+  }
+
+  /** Makes a spare of a segment that is not listed any more, or removes it. Call with the mutex. */
+  async #reuse(number: number): Promise<void> {
+    const from = segmentPath(this.#directory, number)
+    const isWanted = this.#spares.length < this.#config.poolSize && this.#unlisted === null && this.#last < MAX_SEGMENT
+    try {
+      if (!isWanted || !(await this.#rewind(from, this.#last + 1))) {
+        await this.#storage.remove(from)
+        return
+      }
+      await this.#storage.rename(from, segmentPath(this.#directory, this.#last + 1))
+      await this.#storage.syncDirectory(this.#directory)
+      this.#unlisted = { number: this.#last + 1, fileBytes: this.#config.segmentBytes }
+      await this.#list()
+    } catch (error) {
+      this.#failed(error)
+      // What is left under the old name is not listed; the next opening removes it if this does not.
+      await this.#storage.remove(from).catch(nothing)
+    }
+  }
+
+  /** Writes the header of a spare over that of a used segment; false if the file has not the size of one. */
+  async #rewind(path: string, number: number): Promise<boolean> {
+    const { segmentBytes, databaseId, seed } = this.#config
+    const file = await this.#storage.open(path, 'write')
+    try {
+      const fileBytes = await file.size()
+      if (fileBytes < segmentBytes) return false
+      if (fileBytes > segmentBytes) await file.truncate(segmentBytes)
+      await file.write(encodeHeader(spareHeader(number, segmentBytes), databaseId, seed), 0)
+      await file.sync()
+      return true
+    } finally {
+      await file.close()
+    }
+  }
+
+  #failed(error: unknown): void {
+    if (this.#stopped) return
+    this.failures++
+    this.error = error
+  }
+
+  #setStalled(stalled: boolean): void {
+    if (this.stalled === stalled) return
+    this.stalled = stalled
+    this.onStall()
+  }
+
+  /** Resolves when something may have changed: a spare, a release, a force, the end; or after a while. */
+  async #change(): Promise<void> {
+    // Somebody waits for this timer, so it keeps the process alive.
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(() => this.#wakeUp(), this.#nextRetryMs())
+      this.#wake = () => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+  }
+
+  async #pause(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      setTimeout(resolve, this.#nextRetryMs()).unref()
+    })
+  }
+
+  #nextRetryMs(): number {
+    const retryMs = this.#retryMs
+    this.#retryMs = Math.min(2 * retryMs, LAST_RETRY_MS)
+    return retryMs
+  }
+
+  #wakeUp(): void {
+    const wake = this.#wake
+    this.#wake = null
+    wake?.()
+  }
+}
+
+/** Rounded down to whole frames. */
+export function wholeFrames(bytes: number): number {
+  return Math.floor(bytes / FRAME_BYTES) * FRAME_BYTES
+}
+
+function nothing(): void {}

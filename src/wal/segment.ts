@@ -1,0 +1,355 @@
+/**
+ * Segment files: their names, their header, and reading the groups in them.
+ *
+ * A segment is a file of zeros made beforehand, of whole frames. Frame 0 is its header; its payload, little endian:
+ *
+ *   offset in the payload
+ *        0  8   'VARVEWAL'
+ *        8  2   version of the format: 1
+ *       10  1   state: 0 spare, 1 started
+ *       11  1   0
+ *       12  16  id of the database
+ *       28  4   number of the segment
+ *       32  8   size of the file when this was written, in bytes
+ *       40  4   predecessor: its number, 0 if there is none
+ *       44  4   its valid end, a frame: what lies beyond is void
+ *       48  4   its epoch
+ *       52  4   0
+ *       56  8   sequence of the last commit before this segment
+ *
+ * I1  A header says `started` only after everything its predecessor holds up to the valid end was durable.
+ * I2  Groups follow one another without a gap from frame 1 on; the first frame that does not continue them ends them.
+ */
+
+import { crc32 } from 'node:zlib'
+import { join } from 'node:path'
+
+import { VarveError } from '../errors.ts'
+import type { StorageFile } from '../storage/storage.ts'
+import {
+  CLOSED,
+  FIRST_OF_GROUP,
+  FRAME_BYTES,
+  FRAME_HEADER_BYTES,
+  FrameMemory,
+  LAST_OF_GROUP,
+  PAYLOAD_BYTES,
+  SEGMENT_HEADER,
+  flagsOf,
+  isFrame,
+  isFrameOfAnyEpoch,
+  isKnown,
+  promiseOf,
+  sealHeaderFrame,
+  usedBytesOf,
+} from './frame.ts'
+import { readUint64, writeUint64 } from './record.ts'
+
+const MAGIC = new TextEncoder().encode('VARVEWAL')
+export const WAL_VERSION = 1
+const HEADER_PAYLOAD_BYTES = 64
+
+/** Segments are numbered from 1; the number is a u32. */
+export const MAX_SEGMENT = 0xffff_ffff
+
+/** A header and one frame: no segment is smaller. */
+export const MIN_SEGMENT_BYTES: number = 4 * FRAME_BYTES
+
+export interface SegmentHeader {
+  readonly started: boolean
+  readonly segment: number
+  readonly epoch: number
+  readonly fileBytes: number
+  readonly predecessor: number
+  readonly predecessorEnd: number
+  readonly predecessorEpoch: number
+  readonly lastSequence: number
+}
+
+export function segmentPath(directory: string, segment: number): string {
+  return join(directory, segmentName(segment))
+}
+
+export function segmentName(segment: number): string {
+  return `wal-${String(segment).padStart(12, '0')}.log`
+}
+
+/** The number in the name of a segment file; null for any other name. */
+export function segmentOfName(name: string): number | null {
+  const digits = /^wal-(\d{12})\.log$/.exec(name)?.[1]
+  return digits === undefined ? null : Number(digits)
+}
+
+export function encodeHeader(header: SegmentHeader, databaseId: Uint8Array, seed: number): Uint8Array {
+  const memory = new FrameMemory(FRAME_BYTES)
+  const { bytes, view } = memory
+  const at = FRAME_HEADER_BYTES
+  bytes.set(MAGIC, at)
+  view.setUint16(at + 8, WAL_VERSION, true)
+  bytes[at + 10] = header.started ? 1 : 0
+  bytes.set(databaseId, at + 12)
+  view.setUint32(at + 28, header.segment, true)
+  writeUint64(view, at + 32, header.fileBytes)
+  view.setUint32(at + 40, header.predecessor, true)
+  view.setUint32(at + 44, header.predecessorEnd, true)
+  view.setUint32(at + 48, header.predecessorEpoch, true)
+  writeUint64(view, at + 56, header.lastSequence)
+  const { segment, epoch } = header
+  sealHeaderFrame(memory, HEADER_PAYLOAD_BYTES, { seed, segment, epoch, frame: 0, syncedSegment: 0, syncedFrame: 0 })
+  return bytes
+}
+
+/** The header of a segment that holds nothing yet. */
+export function spareHeader(segment: number, fileBytes: number): SegmentHeader {
+  return {
+    started: false,
+    segment,
+    epoch: 0,
+    fileBytes,
+    predecessor: 0,
+    predecessorEnd: 0,
+    predecessorEpoch: 0,
+    lastSequence: 0,
+  }
+}
+
+/** `CORRUPTION`, with the place. */
+export function corruption(path: string, offset: number, what: string): VarveError {
+  return new VarveError(
+    'CORRUPTION',
+    `${path} is damaged at byte ${offset}: ${what}; restore it from a backup, with all files of its directory`,
+  )
+}
+
+/** How much is read at once. */
+const CHUNK_BYTES = 1 << 20
+const CHUNK_FRAMES = CHUNK_BYTES / FRAME_BYTES
+
+/** Memory for reading, used for one segment after the other. */
+export class ReadMemory {
+  readonly chunk: FrameMemory
+  /** The payload of the group at hand; grows with the frames that have been read, so by the size of the file at most. */
+  group: Uint8Array
+  readonly #payloads: Uint8Array[]
+
+  constructor() {
+    this.chunk = new FrameMemory(CHUNK_BYTES)
+    this.group = new Uint8Array(64 << 10)
+    this.#payloads = []
+  }
+
+  /** Appends the payload of a frame of the chunk to the group, of which `length` bytes are there. */
+  append(index: number, length: number): void {
+    let payload = this.#payloads[index]
+    if (payload === undefined) {
+      const start = index * FRAME_BYTES + FRAME_HEADER_BYTES
+      payload = this.chunk.bytes.subarray(start, start + PAYLOAD_BYTES)
+      this.#payloads[index] = payload
+    }
+    if (length + PAYLOAD_BYTES > this.group.length) {
+      const larger = new Uint8Array(2 * this.group.length)
+      larger.set(this.group.subarray(0, length))
+      this.group = larger
+    }
+    this.group.set(payload, length)
+  }
+
+  /** A piece that grew for one huge group is not kept. */
+  trim(): void {
+    if (this.group.length > 2 * CHUNK_BYTES) this.group = new Uint8Array(64 << 10)
+  }
+}
+
+/** Takes a whole group: its payload stands at the start of `bytes`, which is read into again. */
+export type GroupSink = (bytes: Uint8Array, length: number, firstFrame: number) => void | Promise<void>
+
+/** Where reading the groups of a segment ended. */
+export interface GroupsEnd {
+  /** Behind the last whole group. */
+  readonly frame: number
+  /** The frame up to which the segment is known to be durable; 0 if not even its header is. */
+  readonly promised: number
+  /** The last group says that the log was closed here. */
+  readonly closed: boolean
+}
+
+/** Reads one segment file. Its size is taken once: what is appended meanwhile is not seen. */
+export class SegmentReader {
+  readonly file: StorageFile
+  readonly segment: number
+  readonly fileBytes: number
+  readonly #seed: number
+  readonly #memory: ReadMemory
+
+  constructor(file: StorageFile, segment: number, fileBytes: number, seed: number, memory: ReadMemory) {
+    this.file = file
+    this.segment = segment
+    this.fileBytes = fileBytes
+    this.#seed = seed
+    this.#memory = memory
+  }
+
+  /** Whole frames in the file. */
+  get frames(): number {
+    return Math.floor(this.fileBytes / FRAME_BYTES)
+  }
+
+  /**
+   * Reads the header; null if there is no valid one, which the caller judges.
+   *
+   * @throws VarveError `CORRUPTION` if there is one that does not belong here.
+   */
+  async readHeader(databaseId: Uint8Array): Promise<SegmentHeader | null> {
+    if (this.fileBytes < MIN_SEGMENT_BYTES) {
+      throw corruption(this.file.path, this.fileBytes, 'the file is shorter than any segment')
+    }
+    const { chunk } = this.#memory
+    await this.#readChunk(0, 1)
+    const at = FRAME_HEADER_BYTES
+    const isOurs = isFrameOfAnyEpoch(chunk, 0, this.#seed, this.segment, 0) && flagsOf(chunk, 0) === SEGMENT_HEADER
+    if (!isOurs || !MAGIC.every((byte, i) => chunk.bytes[at + i] === byte)) {
+      this.#refuseStranger(databaseId)
+      return null
+    }
+    if (chunk.view.getUint16(at + 8, true) !== WAL_VERSION) throw this.#newer(chunk.view.getUint16(at + 8, true))
+    const header = this.#decodeHeader()
+    if (header.fileBytes > this.fileBytes) {
+      const what = `the file ends here, ${header.fileBytes} bytes were promised by its header`
+      throw corruption(this.file.path, this.fileBytes, what)
+    }
+    return header
+  }
+
+  #decodeHeader(): SegmentHeader {
+    const { bytes, view } = this.#memory.chunk
+    const at = FRAME_HEADER_BYTES
+    return {
+      started: bytes[at + 10] === 1,
+      segment: this.segment,
+      epoch: view.getUint32(12, true),
+      fileBytes: readUint64(view, at + 32),
+      predecessor: view.getUint32(at + 40, true),
+      predecessorEnd: view.getUint32(at + 44, true),
+      predecessorEpoch: view.getUint32(at + 48, true),
+      lastSequence: readUint64(view, at + 56),
+    }
+  }
+
+  /** Tells a sound header in the wrong file from one that is damaged. */
+  #refuseStranger(databaseId: Uint8Array): void {
+    const { bytes, view } = this.#memory.chunk
+    const at = FRAME_HEADER_BYTES
+    if (!MAGIC.every((byte, i) => bytes[at + i] === byte)) return
+    const id = bytes.subarray(at + 12, at + 28)
+    if (crc32(bytes.subarray(4, FRAME_BYTES), crc32(id)) !== view.getUint32(0, true)) return
+    const { path } = this.file
+    if (!id.every((byte, i) => databaseId[i] === byte)) throw corruption(path, 0, 'it belongs to another database')
+    const version = view.getUint16(at + 8, true)
+    if (version !== WAL_VERSION) throw this.#newer(version)
+    const segment = view.getUint32(4, true)
+    if (segment === this.segment) throw corruption(path, 0, 'its header uses what only a newer version knows')
+    throw corruption(path, 0, `by its header it is segment ${segment}, not ${this.segment}`)
+  }
+
+  #newer(version: number): VarveError {
+    return new VarveError(
+      'CORRUPTION',
+      `${this.file.path} has version ${version} of the log format; this version of varve reads ${WAL_VERSION}: open it with a newer one`,
+    )
+  }
+
+  /**
+   * Reads groups from frame `from` on: up to frame `end`, where every one must be whole, or, if `end` is Infinity, to
+   * the first frame that continues none.
+   */
+  async readGroups(epoch: number, from: number, end: number, sink: GroupSink): Promise<GroupsEnd> {
+    const memory = this.#memory
+    const stop = Math.min(end, this.frames)
+    let groupStart = from
+    let length = 0
+    let promised = 0
+    let closed = false
+    let frame = from
+    reading: while (frame < stop) {
+      const count = await this.#readChunk(frame, stop - frame)
+      for (let i = 0; i < count; i++, frame++) {
+        if (!isFrame(memory.chunk, i, this.#seed, this.segment, frame, epoch)) break reading
+        const flags = this.#checkFrame(i, frame, frame === groupStart)
+        promised = Math.max(promised, promiseOf(memory.chunk, i, this.segment))
+        memory.append(i, length)
+        length += usedBytesOf(memory.chunk, i)
+        if ((flags & LAST_OF_GROUP) === 0) continue
+        const taken = sink(memory.group, length, groupStart)
+        if (taken !== undefined) await taken
+        memory.trim()
+        closed = (flags & CLOSED) !== 0
+        groupStart = frame + 1
+        length = 0
+      }
+    }
+    if (end !== Infinity && groupStart !== end) {
+      const what = `the log goes on to frame ${end} of this segment, but frame ${frame} does not continue it`
+      throw corruption(this.file.path, Math.min(frame * FRAME_BYTES, this.fileBytes), what)
+    }
+    return { frame: groupStart, promised, closed }
+  }
+
+  #checkFrame(index: number, frame: number, isFirst: boolean): number {
+    const { chunk } = this.#memory
+    const flags = flagsOf(chunk, index)
+    if (!isKnown(chunk, index)) {
+      throw corruption(this.file.path, frame * FRAME_BYTES, 'a frame uses what only a newer version knows')
+    }
+    const isWhole = usedBytesOf(chunk, index) === PAYLOAD_BYTES || (flags & LAST_OF_GROUP) !== 0
+    if ((flags & FIRST_OF_GROUP) !== 0 !== isFirst || (flags & SEGMENT_HEADER) !== 0 || !isWhole) {
+      throw corruption(this.file.path, frame * FRAME_BYTES, 'a frame stands in the wrong place of its group')
+    }
+    return flags
+  }
+
+  /**
+   * The furthest place of this segment that any valid frame from `from` on says was durable when it was written; 0 if
+   * none says so. If the log ends before that place, it has been damaged.
+   *
+   * @param epoch that of the segment, or null if its header is lost: then of any session
+   */
+  async furthestPromise(epoch: number | null, from: number): Promise<number> {
+    const { chunk } = this.#memory
+    let furthest = 0
+    for (let frame = from; frame < this.frames; ) {
+      const count = await this.#readChunk(frame, this.frames - frame)
+      for (let i = 0; i < count; i++, frame++) {
+        const isValid =
+          epoch === null
+            ? isFrameOfAnyEpoch(chunk, i, this.#seed, this.segment, frame)
+            : isFrame(chunk, i, this.#seed, this.segment, frame, epoch)
+        if (isValid) furthest = Math.max(furthest, promiseOf(chunk, i, this.segment))
+      }
+    }
+    return furthest
+  }
+
+  /** Whether the first frame behind the header was ever written under the number of this segment. */
+  async hasFrames(): Promise<boolean> {
+    await this.#readChunk(1, 1)
+    return isFrameOfAnyEpoch(this.#memory.chunk, 0, this.#seed, this.segment, 1)
+  }
+
+  /** Whether the first frame behind the header was written after that header had been durable. */
+  async hadHeader(): Promise<boolean> {
+    const { chunk } = this.#memory
+    await this.#readChunk(1, 1)
+    return isFrameOfAnyEpoch(chunk, 0, this.#seed, this.segment, 1) && promiseOf(chunk, 0, this.segment) > 0
+  }
+
+  /** Reads whole frames into the chunk; returns how many, at least one. */
+  async #readChunk(frame: number, wanted: number): Promise<number> {
+    const { bytes } = this.#memory.chunk
+    const count = Math.min(CHUNK_FRAMES, wanted)
+    const read = await this.file.read(bytes.subarray(0, count * FRAME_BYTES), frame * FRAME_BYTES)
+    if (read !== count * FRAME_BYTES) {
+      throw corruption(this.file.path, frame * FRAME_BYTES + read, 'the file became shorter while it was read')
+    }
+    return count
+  }
+}
