@@ -59,7 +59,8 @@ class Account {
   /** What is wrong with a file that was found, or undefined. */
   defect(found: Uint8Array): string | undefined {
     const between = this.sizes.some((size, i) => i > 0 && found.length > this.sizes[i - 1]! && found.length < size)
-    if (!this.sizes.includes(found.length) && !between) return `size ${found.length} was never one of ${this.sizes}`
+    if (!this.sizes.includes(found.length) && !between)
+      return `size ${found.length} was never one of ${this.sizes.join()}`
     const padded = new Uint8Array(SECTORS * SECTOR)
     padded.set(found)
     for (let sector = 0; sector * SECTOR < found.length; sector++) {

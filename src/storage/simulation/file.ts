@@ -102,8 +102,12 @@ export class SimulatedFile implements StorageFile {
     const { calls } = this.#host
     if (this.#closing !== undefined) return calls.refuse(name, this.path)
     this.#busy++
-    return calls.start(name, this.path, { position, bytes }, effect).finally(() => {
-      if (--this.#busy === 0) this.#idle?.()
+    return calls.start(name, this.path, { position, bytes }, (ending) => {
+      try {
+        return effect(ending)
+      } finally {
+        if (--this.#busy === 0) this.#idle?.()
+      }
     })
   }
 
