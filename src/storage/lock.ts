@@ -33,17 +33,25 @@
  * Where hard links are missing (FAT, some network mounts) the lock is created exclusively and written thereafter. Others
  * then can see it empty: without flock they refuse it, and so it stays if its writer died at that instant.
  */
-import { createHash, randomBytes } from 'node:crypto'
-import { closeSync, constants, fstatSync, linkSync, lstatSync, openSync, readSync, readdirSync } from 'node:fs'
-import { realpathSync, renameSync, statSync, unlinkSync, writeSync } from 'node:fs'
+import { linkSync, readdirSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VarveError } from '../errors.ts'
 import { loadFlock, type Flock } from './flock.ts'
 import {
-  MAX_RECORD_BYTES,
-  decodeRecord,
-  encodeRecord,
+  closeQuietly,
+  discard,
+  examine,
+  giveBack,
+  isStill,
+  randomNonce,
+  removeQuietly,
+  writeLockFile,
+  type FoundFile,
+  type HeldFile,
+  type UnreadableFile,
+} from './lock-file.ts'
+import {
   identifySelf,
   isOpenHere,
   judge,
@@ -71,24 +79,6 @@ interface Place extends LockSurroundings {
   readonly root: string
 }
 
-/** A lock file that is ours. */
-interface HeldFile {
-  readonly path: string
-  readonly fd: number
-  readonly device: bigint
-  readonly inode: bigint
-}
-
-/** A lock file as it was found. */
-interface FoundFile {
-  readonly device: bigint
-  readonly inode: bigint
-  readonly record: HolderRecord | 'newer' | undefined
-  /** What tells this lock from every other: the nonce; of a file without one, a hash of what and where it is. */
-  readonly key: string
-  readonly flock: 'busy' | 'free' | 'unsupported'
-}
-
 /** Why a lock file could not be had. */
 interface Refusal {
   readonly path: string
@@ -110,12 +100,6 @@ const LEFTOVER = /^lock\.(tmp|claim)-[0-9a-f]{16}$/
 
 /** What link(2) says where there are no hard links. */
 const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'])
-
-/** What opening and reading say of a file that is there but not for us; the last of a file under flock on Windows. */
-const NOT_FOR_US: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EBUSY'])
-
-// Neither follow a symbolic link nor wait for the other end of a FIFO. Not every platform has these flags.
-const CAREFULLY = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
 
 /** Directories (device and inode) that this thread has open or is opening. */
 const openHere = new Set<string>()
@@ -153,7 +137,7 @@ export async function probeLock(directory: string, surroundings: Partial<LockSur
   const place = await survey(directory, surroundings)
   if (openHere.has(identityOf(place))) throw openTwice(place)
   const path = join(place.root, 'lock')
-  const found = examine(place, path)
+  const found = examine(path, place.flock)
   if (found === undefined) return
   const refusal = refusalOf(place, path, found)
   if (refusal !== undefined) throw lockedError(place, refusal)
@@ -190,15 +174,13 @@ async function takeOrThrow(place: Place): Promise<HeldFile> {
 /** Takes `lock` or a claim. Without waiting, so that threads of one process at most, never tasks of one thread, compete. */
 function take(place: Place, path: string): HeldFile | Refusal {
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const found = examine(place, path)
+    const found = examine(path, place.flock)
     if (found === undefined) {
       const held = publish(place, path)
       if (held !== undefined) return held
-    } else if ('why' in found) {
-      return found
     } else {
       const refusal = refusalOf(place, path, found)
-      if (refusal !== undefined) return refusal
+      if (refusal !== undefined || 'errno' in found) return refusal!
       const outcome = replace(place, path, found)
       if (outcome !== undefined) return outcome
     }
@@ -232,7 +214,7 @@ function publish(place: Place, path: string): HeldFile | undefined {
 function createUnlinked(place: Place, path: string): HeldFile | undefined {
   let held: HeldFile
   try {
-    held = writeRecord(place, path, randomNonce())
+    held = writeLockFile(path, randomNonce(), place.self, place.flock)
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return undefined
     throw error
@@ -248,8 +230,8 @@ function replace(place: Place, path: string, gone: FoundFile): HeldFile | Refusa
   const claim = take(place, join(place.root, `lock.claim-${gone.key}`))
   if (!('fd' in claim)) return { ...claim, passing: true }
   try {
-    const now = examine(place, path)
-    if (now === undefined || 'why' in now || now.key !== gone.key) return undefined
+    const now = examine(path, place.flock)
+    if (now === undefined || 'errno' in now || now.key !== gone.key) return undefined
     const candidate = writeCandidate(place)
     try {
       renameSync(candidate.path, path)
@@ -267,81 +249,15 @@ function replace(place: Place, path: string, gone: FoundFile): HeldFile | Refusa
 /** A record of ours in a fresh file. */
 function writeCandidate(place: Place): HeldFile {
   const nonce = randomNonce()
-  return writeRecord(place, join(place.root, `lock.tmp-${nonce}`), nonce)
-}
-
-function writeRecord(place: Place, path: string, nonce: string): HeldFile {
-  const flags = constants.O_CREAT | constants.O_EXCL | constants.O_RDWR | CAREFULLY
-  const fd = onDisk('create', path, () => openSync(path, flags, 0o600))
-  const { dev, ino } = fstatSync(fd, { bigint: true })
-  const held: HeldFile = { path, fd, device: dev, inode: ino }
-  try {
-    // Nobody can have it under an exclusive flock before us, but where it is created in place somebody may be looking.
-    let flocked = place.flock?.(fd, 'exclusive')
-    for (let again = 0; flocked === 'busy' && again < MAX_ROUNDS; again++) flocked = place.flock?.(fd, 'exclusive')
-    const record = encodeRecord(place.self, nonce, flocked === 'locked')
-    let done = 0
-    while (done < record.length) {
-      const count = writeSync(fd, record, done, record.length - done, done)
-      if (count === 0) throw Object.assign(new Error('ENOSPC: nothing was written'), { code: 'ENOSPC' })
-      done += count
-    }
-    return held
-  } catch (error) {
-    discard(held)
-    throw ioError('write', path, error)
-  }
-}
-
-/** Looks at a lock file. Undefined if there is none; a refusal if it may not be read; throws if it is not a file. */
-function examine(place: Place, path: string): FoundFile | Refusal | undefined {
-  let fd: number
-  try {
-    requireFile(path, lstatSync(path))
-    fd = openSync(path, constants.O_RDONLY | CAREFULLY)
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    return unreadable(path, error)
-  }
-  try {
-    const stat = fstatSync(fd, { bigint: true })
-    requireFile(path, stat)
-    const flock = place.flock?.(fd, 'shared') ?? 'unsupported'
-    const bytes = new Uint8Array(MAX_RECORD_BYTES + 1)
-    const content = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0))
-    const record = content.length > MAX_RECORD_BYTES ? undefined : decodeRecord(content)
-    const { dev: device, ino: inode } = stat
-    const key = typeof record === 'object' ? record.nonce : fingerprint(content, device, inode)
-    return { device, inode, record, key, flock: flock === 'locked' ? 'free' : flock }
-  } catch (error) {
-    return unreadable(path, error)
-  } finally {
-    closeQuietly(fd)
-  }
-}
-
-function requireFile(
-  path: string,
-  stat: { isFile(): boolean; isSymbolicLink(): boolean; isDirectory(): boolean },
-): void {
-  if (stat.isFile()) return
-  const kind = stat.isSymbolicLink() ? 'a symbolic link' : stat.isDirectory() ? 'a directory' : 'not a regular file'
-  throw new VarveError('IO', `cannot use ${path} as the lock file: it is ${kind}; varve never makes one, so remove it`)
-}
-
-function unreadable(path: string, error: unknown): Refusal {
-  const errno = errnoOf(error)
-  if (!NOT_FOR_US.has(errno)) throw ioError('read', path, error)
-  return { path, record: undefined, holder: 'unknown', why: `the lock file cannot be read (${errno})`, cause: error }
-}
-
-function fingerprint(content: Uint8Array, device: bigint, inode: bigint): string {
-  return createHash('sha256').update(`${device}:${inode}:`).update(content).digest('hex').slice(0, 16)
+  return writeLockFile(join(place.root, `lock.tmp-${nonce}`), nonce, place.self, place.flock)
 }
 
 /** Undefined: the holder is gone, the lock may be taken over. */
-function refusalOf(place: Place, path: string, found: FoundFile | Refusal): Refusal | undefined {
-  if ('why' in found) return found
+function refusalOf(place: Place, path: string, found: FoundFile | UnreadableFile): Refusal | undefined {
+  if ('errno' in found) {
+    const why = `the lock file cannot be read (${found.errno})`
+    return { path, record: undefined, holder: 'unknown', why, cause: found.cause }
+  }
   const { holder, why } = judge(found.record, {
     self: place.self,
     sight: place.sight,
@@ -350,37 +266,6 @@ function refusalOf(place: Place, path: string, found: FoundFile | Refusal): Refu
   })
   if (holder === 'gone') return undefined
   return { path, record: typeof found.record === 'object' ? found.record : undefined, holder, why }
-}
-
-/** Whether the name of a lock file still leads to ours. */
-function isStill(held: HeldFile): boolean {
-  try {
-    const { dev, ino } = lstatSync(held.path, { bigint: true })
-    return dev === held.device && ino === held.inode
-  } catch (error) {
-    if (isMissing(error)) return false
-    throw error
-  }
-}
-
-/** Removes a file of ours while its holder still counts as alive, then lets go of it. */
-function giveBack(held: HeldFile): void {
-  try {
-    if (isStill(held)) unlinkSync(held.path)
-  } catch (error) {
-    if (!isMissing(error)) throw ioError('remove', held.path, error)
-  } finally {
-    closeQuietly(held.fd)
-  }
-}
-
-/** Gives a temporary file or a claim back; what cannot be removed is left to whoever has the lock (L4). */
-function discard(held: HeldFile): void {
-  try {
-    giveBack(held)
-  } catch {
-    // It names a live process, but nothing it protects is there any more.
-  }
 }
 
 /** Removes what the dead left of their attempts (L4). */
@@ -392,27 +277,6 @@ function sweep(place: Place): void {
   } catch {
     // They take room and do no harm.
   }
-}
-
-function removeQuietly(path: string): void {
-  try {
-    unlinkSync(path)
-  } catch {
-    // Swept away by another, or left to the next.
-  }
-}
-
-/** Whatever close says, the descriptor is gone and its flock with it; nothing that matters was written through it. */
-function closeQuietly(fd: number): void {
-  try {
-    closeSync(fd)
-  } catch {
-    // See above.
-  }
-}
-
-function randomNonce(): string {
-  return randomBytes(8).toString('hex')
 }
 
 /** Makes a failure of the file system one of varve's. */
