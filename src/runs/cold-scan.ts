@@ -1,20 +1,17 @@
 /**
  * A scan over the cold entries of one table: its sources merged in order of keys, in either direction.
  *
- * The cursors stand in a list ordered by their keys, and where keys are equal by the age of their sources, newest first.
- * A step moves the cursor at the head and puts it in its place again. Where one source holds most of what is read, as the
- * oldest run does, that is one comparison an entry.
- *
  * I1  Keys come out strictly ascending (descending when reversed), each at most once: the newest source's entry.
  * I2  A tombstone is not given out, and hides what older sources have for its key.
- * I3  Every cursor of the list stands within the bounds, at an entry that has not been passed.
+ * I3  Every cursor of the order stands within the bounds, at an entry that has not been passed.
  *
- * Cost: a step is one decoded key and comparisons up to the number of sources; keys that are hidden are not decoded, and
- * values never are. Sources must not change while the scan is used: the caller holds their version.
+ * Cost: a step is one decoded key and comparisons with the cursors that it passes; keys that are hidden are not decoded,
+ * and values never are. Sources must not change while the scan is used: the caller holds their version.
  */
 import { VarveError } from '../errors.ts'
 import { type Bounds, type Key, decodeKey } from '../keys/index.ts'
 import { compareBytes } from './compare.ts'
+import { MergeOrder } from './merge-order.ts'
 import type { Source, SourceCursor } from './source.ts'
 import { TABLE_BYTES, storedBounds } from './stored-key.ts'
 
@@ -28,9 +25,8 @@ export class ColdScan {
   private readonly reverse: boolean
   /** Where to stop: upper end, or lower end when reversed. */
   private readonly stop: Uint8Array
-  /** Cursors in order; `ages` are the places of their sources, newest 0. */
-  private readonly cursors: SourceCursor[] = []
-  private readonly ages: number[] = []
+  private readonly sources: readonly Source[]
+  private readonly order: MergeOrder<SourceCursor>
   /** The head has been given out, and moves at the next step. */
   private isSpent = false
 
@@ -38,30 +34,35 @@ export class ColdScan {
     const { lower, upper } = storedBounds(table, bounds)
     this.reverse = bounds.reverse
     this.stop = bounds.reverse ? lower : upper
+    this.sources = sources
+    this.order = new MergeOrder(bounds.reverse)
     if (bounds.empty) return
     for (let age = 0; age < sources.length; age++) {
       const source = sources[age] as Source
       if (!source.has(table)) continue
       const cursor = source.cursor()
-      const found = bounds.reverse ? cursor.seekBack(upper, upper.length, false) : cursor.seek(lower, lower.length, true)
-      if (found && this.isWithin(cursor)) this.insert(cursor, age, 0)
+      const found = bounds.reverse
+        ? cursor.seekBack(upper, upper.length, false)
+        : cursor.seek(lower, lower.length, true)
+      if (found && this.isWithin(cursor)) this.order.add(cursor, age)
     }
   }
 
   /** The encoded value of the current step: a view that holds until the next step. */
   get value(): Uint8Array {
-    return (this.cursors[0] as SourceCursor).value
+    return (this.order.cursors[0] as SourceCursor).value
   }
 
   /** Moves to the next live entry; false at the end, and ever after. */
   next(): boolean {
     if (this.isSpent) this.pass()
-    while (this.cursors.length > 0) {
-      const head = this.cursors[0] as SourceCursor
+    const { cursors } = this.order
+    while (cursors.length > 0) {
+      const head = cursors[0] as SourceCursor
       if (!head.tombstone) {
         this.sequence = head.sequence
         this.size = head.size
-        this.key = decodeStored(head)
+        this.key = this.decode(head)
         this.isSpent = true
         return true
       }
@@ -73,30 +74,15 @@ export class ColdScan {
 
   /** Moves the head, and every other cursor that stands at the same key, beyond it. */
   private pass(): void {
-    const { cursors } = this
-    while (cursors.length > 1) {
-      const older = cursors[1] as SourceCursor
-      const head = cursors[0] as SourceCursor
-      if (compareBytes(head.key, head.keyLength, older.key, older.keyLength) !== 0) break
-      this.advance(1)
-    }
+    while (this.order.isTied) this.advance(1)
     this.advance(0)
   }
 
   private advance(place: number): void {
-    const { cursors, ages } = this
-    const cursor = cursors[place] as SourceCursor
-    const moved = this.reverse ? cursor.prev() : cursor.next()
-    if (moved && this.isWithin(cursor)) {
-      if (place + 1 === cursors.length || this.isBefore(cursor, ages[place] as number, place + 1)) return
-      const age = ages[place] as number
-      cursors.splice(place, 1)
-      ages.splice(place, 1)
-      this.insert(cursor, age, place + 1)
-    } else {
-      cursors.splice(place, 1)
-      ages.splice(place, 1)
-    }
+    const cursor = this.order.cursors[place] as SourceCursor
+    const isThere = this.reverse ? cursor.prev() : cursor.next()
+    if (isThere && this.isWithin(cursor)) this.order.moved(place)
+    else this.order.drop(place)
   }
 
   private isWithin(cursor: SourceCursor): boolean {
@@ -104,32 +90,13 @@ export class ColdScan {
     return this.reverse ? order >= 0 : order < 0
   }
 
-  /** Whether a cursor belongs before the one at `place`. */
-  private isBefore(cursor: SourceCursor, age: number, place: number): boolean {
-    const other = this.cursors[place] as SourceCursor
-    const order = compareBytes(cursor.key, cursor.keyLength, other.key, other.keyLength)
-    if (order === 0) return age < (this.ages[place] as number)
-    return order < 0 !== this.reverse
-  }
-
-  /** Puts a cursor in its place, which is known to be `from` or later. */
-  private insert(cursor: SourceCursor, age: number, from: number): void {
-    let low = from
-    let high = this.cursors.length
-    while (low < high) {
-      const middle = (low + high) >>> 1
-      if (this.isBefore(cursor, age, middle)) high = middle
-      else low = middle + 1
+  private decode(cursor: SourceCursor): Key {
+    try {
+      return decodeKey(cursor.key.subarray(TABLE_BYTES, cursor.keyLength))
+    } catch (cause) {
+      const { path } = this.sources[this.order.ages[0] as number] as Source
+      const message = `${path}: the key of an entry of commit ${cursor.sequence} is damaged; restore the database from a backup`
+      throw new VarveError('CORRUPTION', message, { cause })
     }
-    this.cursors.splice(low, 0, cursor)
-    this.ages.splice(low, 0, age)
-  }
-}
-
-function decodeStored(cursor: SourceCursor): Key {
-  try {
-    return decodeKey(cursor.key.subarray(TABLE_BYTES, cursor.keyLength))
-  } catch (cause) {
-    throw new VarveError('CORRUPTION', `a key in a run is damaged; restore the database from a backup`, { cause })
   }
 }

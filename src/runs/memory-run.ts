@@ -13,11 +13,12 @@
  * I2  The table is at most 3/4 full, so every probe ends; its order of places depends on a seed that no writer of keys knows.
  * I3  `order`, once made, lists every entry in ascending order of stored keys, and is dropped by the next new key.
  */
+import { VarveError } from '../errors.ts'
 import type { RecordSink, TableDefinition } from '../wal/index.ts'
 import { Arena, copyBytes } from './arena.ts'
 import { compareBytesAt } from './compare.ts'
 import { type HashSeed, hashStoredKey } from './hash.ts'
-import { sortStored } from './sort.ts'
+import { KeySort } from './sort.ts'
 import type { Source, SourceCursor } from './source.ts'
 import { TABLE_BYTES, writeTable } from './stored-key.ts'
 
@@ -29,6 +30,10 @@ export interface TableDelta {
 
 const NOTHING = new Uint8Array(0)
 const FIRST_CAPACITY = 256
+const MAX_TABLE_ID = 0xffff_ffff
+
+/** Moves of the sort between two pauses: about 0.1 ms. */
+const SORT_STEP = 10_000
 
 export class MemoryRun implements RecordSink, Source {
   /** The commit that was replayed last, and its time; 0 if none was. */
@@ -67,10 +72,20 @@ export class MemoryRun implements RecordSink, Source {
   private lastTable = -1
   private scratch: Uint8Array = new Uint8Array(FIRST_CAPACITY)
   readonly hashSeed: HashSeed
+  readonly path: string = 'the tail of the log'
+  /** Commits up to this one are passed over. */
+  private readonly after: number
+  private isPassed = false
 
-  /** The seed: that of the runs, so that one hash serves all sources. */
-  constructor(hashSeed: HashSeed) {
+  /**
+   * @param hashSeed that of the runs, so that one hash serves all sources
+   * @param after commits up to this one are passed over: runs hold them
+   * @param expected how many entries there may be: saves growing, and is no limit
+   */
+  constructor(hashSeed: HashSeed, after = 0, expected = 0) {
     this.hashSeed = hashSeed
+    this.after = after
+    while (this.keyAt.length < expected) this.grow()
   }
 
   /** Estimated bytes in memory. */
@@ -79,12 +94,15 @@ export class MemoryRun implements RecordSink, Source {
   }
 
   commit(sequence: number, timeMs: number): void {
+    this.isPassed = sequence <= this.after
+    if (this.isPassed) return
     if (this.firstSequence === 0) this.firstSequence = sequence
     this.lastSequence = sequence
     this.timeMs = timeMs
   }
 
   put(table: number, key: Uint8Array, size: number, value: Uint8Array): void {
+    if (this.isPassed) return
     const id = this.entryOf(table, key)
     const mark = this.valueMark[id] as number
     if (mark === 0) this.tombstones--
@@ -101,6 +119,7 @@ export class MemoryRun implements RecordSink, Source {
   }
 
   remove(table: number, key: Uint8Array): void {
+    if (this.isPassed) return
     const id = this.entryOf(table, key)
     if (this.valueMark[id] !== 0) this.tombstones++
     this.valueMark[id] = 0
@@ -109,6 +128,7 @@ export class MemoryRun implements RecordSink, Source {
   }
 
   resized(table: number, entries: number, bytes: number): void {
+    if (this.isPassed) return
     const delta = this.deltas.get(table)
     if (delta === undefined) {
       this.deltas.set(table, { entries, bytes })
@@ -149,14 +169,31 @@ export class MemoryRun implements RecordSink, Source {
     return this.tables.has(table)
   }
 
-  cursor(): SourceCursor {
+  cursor(): MemoryCursor {
     return new MemoryCursor(this, this.sorted())
   }
 
   /** The numbers of all entries in ascending order of their stored keys. */
   sorted(): Uint32Array {
-    this.order ??= sortStored(this.arena.chunks, this.keyChunk, this.keyAt, this.keyLength, this.entries)
+    if (this.order === null) {
+      const sort = this.sort()
+      while (!sort.step(Infinity)) continue
+      this.order = sort.order
+    }
     return this.order
+  }
+
+  /** As {@link sorted}, but lets others run now and then. */
+  async sortInSteps(pause: () => void | Promise<void>): Promise<Uint32Array> {
+    const sort = this.sort()
+    while (!sort.step(SORT_STEP)) await pause()
+    this.order = sort.order
+    return this.order
+  }
+
+  private sort(): KeySort {
+    const { arena, keyChunk, keyAt, keyLength } = this
+    return new KeySort({ chunks: arena.chunks, chunkOf: keyChunk, startOf: keyAt, lengthOf: keyLength }, this.entries)
   }
 
   /** The entry of a key, made if need be. */
@@ -170,6 +207,8 @@ export class MemoryRun implements RecordSink, Source {
     const known = this.lookUp(hash, scratch, length)
     if (known >= 0) return known
     if (table !== this.lastTable) {
+      if (table > MAX_TABLE_ID)
+        throw new VarveError('CORRUPTION', `the log writes to table ${table}, and there is none`)
       this.lastTable = table
       this.tables.add(table)
     }
@@ -242,7 +281,8 @@ function grown<Column extends Uint32Array | Int32Array | Float64Array>(column: C
   return target
 }
 
-class MemoryCursor implements SourceCursor {
+/** A place in the order of a memory run, which must not be written meanwhile. */
+export class MemoryCursor implements SourceCursor {
   key: Uint8Array = new Uint8Array(FIRST_CAPACITY)
   keyLength = 0
   sequence = 0
@@ -268,6 +308,10 @@ class MemoryCursor implements SourceCursor {
 
   seekBack(key: Uint8Array, length: number, inclusive: boolean): boolean {
     return this.moveTo(this.rank(key, length, inclusive ? 1 : 0) - 1)
+  }
+
+  first(): boolean {
+    return this.moveTo(0)
   }
 
   next(): boolean {

@@ -11,6 +11,8 @@ import type { HashSeed } from './hash.ts'
 
 /** A collection that can be asked for one key, or walked. */
 export interface Source {
+  /** What it is, for messages about damage. */
+  readonly path: string
   /** The seed that hashes given to {@link find} are made with. */
   readonly hashSeed: HashSeed
   /** Finds the entry of a stored key, which may be a tombstone; the fields below tell of it. */
@@ -47,7 +49,6 @@ export interface SourceCursor {
 
 /** A run that has been opened: a source with a number and a file. */
 export interface OpenRun extends Source {
-  readonly path: string
   readonly summary: { readonly number: number }
   /** Gives the file back; no reading afterwards. */
   close(): Promise<void>

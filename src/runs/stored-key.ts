@@ -33,9 +33,7 @@ export function storedBounds(table: number, bounds: Bounds): { lower: Uint8Array
   return {
     lower: lower === undefined ? storedEnd(table, undefined, 0) : storedEnd(table, lower, lowerOpen ? 1 : 0),
     upper:
-      upper === undefined
-        ? storedEnd(table, undefined, 1, ABOVE_ALL_KEYS)
-        : storedEnd(table, upper, upperOpen ? 0 : 1),
+      upper === undefined ? storedEnd(table, undefined, 1, ABOVE_ALL_KEYS) : storedEnd(table, upper, upperOpen ? 0 : 1),
   }
 }
 
@@ -79,3 +77,11 @@ export class Probe {
 function isSameSeed(a: HashSeed, b: HashSeed): boolean {
   return a.key0 === b.key0 && a.key1 === b.key1
 }
+
+/** What the keys of a database are hashed with: 64 bits of its id, which nobody who only chooses keys has seen. */
+export function hashSeedOf(databaseId: Uint8Array): HashSeed {
+  const key0 = hashStoredKey(databaseId, databaseId.length, SEED_OF_SEEDS)
+  return { key0, key1: hashLow }
+}
+
+const SEED_OF_SEEDS: HashSeed = { key0: 0x7661_7276, key1: 0x6d61_706c }

@@ -6,13 +6,11 @@ import type { OpenRun } from '../../src/runs/source.ts'
 export const seedOfTests: HashSeed = { key0: 0x0123_4567, key1: 0x89ab_cdef }
 
 export class FakeRun extends MemoryRun implements OpenRun {
-  readonly path: string
   readonly summary: { readonly number: number }
   closed = 0
 
   constructor(number: number, hashSeed: HashSeed = seedOfTests) {
     super(hashSeed)
-    this.path = `run-${number}`
     this.summary = { number }
   }
 

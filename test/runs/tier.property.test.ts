@@ -95,16 +95,20 @@ const boundsMaker: fc.Arbitrary<(keys: readonly Key[]) => Bounds> = fc.oneof(
       reverse,
     })
   }),
-  fc
-    .tuple(fc.oneof(stringKey, bytesKey, key.filter(Array.isArray)), fc.boolean())
-    .map(([prefix, reverse]) => (): Bounds => resolveRange({ prefix, reverse })),
-  fc
-    .tuple(fc.nat(), fc.boolean())
-    .map(([at, reverse]) => (keys: readonly Key[]): Bounds => {
-      const picked = keys[at % keys.length] as Key
-      return resolveRange({ prefix: Array.isArray(picked) ? picked.slice(0, 1) : [picked], reverse })
-    }),
-  fc.nat().map((at) => (keys: readonly Key[]): Bounds => boundsOfKey(keys[at % keys.length] as Key)),
+  fc.tuple(fc.oneof(stringKey, bytesKey, key.filter(Array.isArray)), fc.boolean()).map(
+    ([prefix, reverse]) =>
+      (): Bounds =>
+        resolveRange({ prefix, reverse }),
+  ),
+  fc.tuple(fc.nat(), fc.boolean()).map(([at, reverse]) => (keys: readonly Key[]): Bounds => {
+    const picked = keys[at % keys.length] as Key
+    return resolveRange({ prefix: Array.isArray(picked) ? picked.slice(0, 1) : [picked], reverse })
+  }),
+  fc.nat().map(
+    (at) =>
+      (keys: readonly Key[]): Bounds =>
+        boundsOfKey(keys[at % keys.length] as Key),
+  ),
   fc.boolean().map((open) => (): Bounds => ({ ...resolveRange({}), upper: KEY_MAX, upperOpen: open })),
 )
 

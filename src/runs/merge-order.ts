@@ -1,0 +1,80 @@
+/**
+ * Sorted sources being merged: cursors in the order of the keys they stand at and, where keys are equal, of their age,
+ * newest first. Used by scans, which walk sources in memory or in blocks, and by merges of runs, which read ahead.
+ *
+ * It is a sorted list, not a heap: the cursor that moved is compared with the next one first, and mostly stays where it
+ * is, because one source, the oldest run, holds most of what is read.
+ *
+ * I1  The key of each cursor is at or before that of the next, in the direction of the order.
+ * I2  Of cursors at one key the newest source's comes first.
+ *
+ * The caller moves a cursor and says so; between the two the order does not hold.
+ */
+import { compareBytes } from './compare.ts'
+
+/** What stands at a stored key: the first `keyLength` bytes of `key`. */
+export interface Keyed {
+  readonly key: Uint8Array
+  readonly keyLength: number
+}
+
+export class MergeOrder<Cursor extends Keyed> {
+  readonly cursors: Cursor[] = []
+  /** The places of their sources, the newest 0. */
+  readonly ages: number[] = []
+  private readonly reverse: boolean
+
+  constructor(reverse: boolean) {
+    this.reverse = reverse
+  }
+
+  /** Takes in a cursor. */
+  add(cursor: Cursor, age: number): void {
+    this.insert(cursor, age, 0)
+  }
+
+  /** Whether the second cursor stands at the key of the first, which hides it. */
+  get isTied(): boolean {
+    const { cursors } = this
+    if (cursors.length < 2) return false
+    const head = cursors[0] as Cursor
+    const second = cursors[1] as Cursor
+    return compareBytes(head.key, head.keyLength, second.key, second.keyLength) === 0
+  }
+
+  /** The cursor at `place` has moved on: puts it where it belongs. */
+  moved(place: number): void {
+    const { cursors, ages } = this
+    const cursor = cursors[place] as Cursor
+    const age = ages[place] as number
+    if (place + 1 === cursors.length || this.isBefore(cursor, age, place + 1)) return
+    this.drop(place)
+    this.insert(cursor, age, place + 1)
+  }
+
+  /** The cursor at `place` has come to its end. */
+  drop(place: number): void {
+    this.cursors.splice(place, 1)
+    this.ages.splice(place, 1)
+  }
+
+  private isBefore(cursor: Cursor, age: number, place: number): boolean {
+    const other = this.cursors[place] as Cursor
+    const order = compareBytes(cursor.key, cursor.keyLength, other.key, other.keyLength)
+    if (order === 0) return age < (this.ages[place] as number)
+    return order < 0 !== this.reverse
+  }
+
+  /** Puts a cursor in its place, which is known to be `from` or later. */
+  private insert(cursor: Cursor, age: number, from: number): void {
+    let low = from
+    let high = this.cursors.length
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.isBefore(cursor, age, middle)) high = middle
+      else low = middle + 1
+    }
+    this.cursors.splice(low, 0, cursor)
+    this.ages.splice(low, 0, age)
+  }
+}
