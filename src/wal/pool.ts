@@ -114,7 +114,7 @@ export class SegmentPool {
     return this.#last
   }
 
-  /** The next segment, open; waits until there is one. Rejects only after `stop`, with the reason there was to wait. */
+  /** The next segment, open; waits until there is one. Rejects only after `stop`. */
   async take(): Promise<TakenSegment> {
     try {
       for (;;) {
@@ -123,7 +123,7 @@ export class SegmentPool {
           this.#forced = false
           return taken
         }
-        if (this.#stopped) throw this.error ?? new VarveError('CLOSED', 'the log was closed before a segment was free')
+        if (this.#stopped) throw new VarveError('CLOSED', 'the log was closed before a segment was free')
         this.#setStalled(true)
         await this.#change()
       }

@@ -68,7 +68,7 @@ const SHORT_VALUE_BYTES = 24
 /**
  * Records being gathered for one group, written where the group's frames will stand.
  *
- * One record at a time is built, between `begin` and `end` or `cancel`. The payload stands in one piece, behind the room
+ * One record at a time is built, between `begin` and `end`; `cancel`, or another `begin`, forgets it. The payload stands in one piece, behind the room
  * of the first frame's header, and there is always room to frame it in place.
  */
 export class RecordBuffer {
@@ -103,7 +103,7 @@ export class RecordBuffer {
   }
 
   begin(timeMs: number): void {
-    invariant(this.#start < 0, 'a record is begun inside another')
+    this.cancel()
     if (this.at + RECORD_HEADER_BYTES + COMMIT_HEADER_BYTES > this.#limit) {
       this.#grow(RECORD_HEADER_BYTES + COMMIT_HEADER_BYTES)
     }
@@ -406,9 +406,12 @@ export class RecordReader {
     }
     const { id, name, key, value } = table ?? {}
     const isSound =
-      Number.isSafeInteger(id) && typeof name === 'string' && (key === null || typeof key === 'string') && typeof value === 'string'
+      typeof id === 'number' &&
+      typeof name === 'string' &&
+      (key === null || typeof key === 'string') &&
+      typeof value === 'string'
     if (!isSound) throw this.#defect('the definition of a table lacks something', this.#at)
-    return { id: id as number, name: name as string, key: key as string | null, value: value as string }
+    return { id, name, key, value }
   }
 }
 

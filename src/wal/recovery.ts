@@ -143,7 +143,7 @@ export async function readSegments(
 
 const PROGRESS_BYTES = 256 << 10
 
-async function openSegment(
+export async function openSegment(
   storage: Storage,
   directory: string,
   number: number,
@@ -163,7 +163,7 @@ async function openSegment(
 }
 
 /** The records of a segment, read group by group; what is wrong with one is told with its place in the file. */
-class SegmentRecords {
+export class SegmentRecords {
   readonly reader: RecordReader
   readonly #path: string
   #frame: number
@@ -262,7 +262,8 @@ class Recovery {
     for (let i = 0; i < started; i++) {
       const header = this.#found[i]?.header
       if (!header) throw corruption(this.#pathOf(i), 0, 'its header is damaged, and a later segment was started')
-      if (!header.started) throw corruption(this.#pathOf(i), 0, 'by its header it is spare, but a later one was started')
+      if (!header.started)
+        throw corruption(this.#pathOf(i), 0, 'by its header it is spare, but a later one was started')
     }
     return started
   }
@@ -306,7 +307,11 @@ class Recovery {
       throw corruption(path, 0, `it does not continue segment ${before.segment} as that is now`)
     }
     if (header.lastSequence !== this.#sequence) {
-      throw corruption(path, 0, `it begins behind commit ${header.lastSequence}, the one before ends at ${this.#sequence}`)
+      throw corruption(
+        path,
+        0,
+        `it begins behind commit ${header.lastSequence}, the one before ends at ${this.#sequence}`,
+      )
     }
   }
 
@@ -317,11 +322,7 @@ class Recovery {
   }
 
   /** The newest segment: where it ends, and whether that is where it ended. */
-  async #judgeEnd(
-    reader: SegmentReader,
-    header: SegmentHeader,
-    read: GroupsEnd,
-  ): Promise<void> {
+  async #judgeEnd(reader: SegmentReader, header: SegmentHeader, read: GroupsEnd): Promise<void> {
     if (!read.closed && (await reader.furthestPromise(header.epoch, read.frame)) > read.frame) {
       const what = 'this frame does not continue the log, and a later one says that it was durable'
       throw corruption(reader.file.path, read.frame * FRAME_BYTES, what)
@@ -497,7 +498,7 @@ class Rewriting {
 
 const REWRITE_BYTES = 256 << 10
 
-const NO_SINK: RecordSink = {
+export const NO_SINK: RecordSink = {
   commit: nothing,
   put: nothing,
   remove: nothing,

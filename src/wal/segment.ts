@@ -114,11 +114,24 @@ export function spareHeader(segment: number, fileBytes: number): SegmentHeader {
 }
 
 /** `CORRUPTION`, with the place. */
-export function corruption(path: string, offset: number, what: string): VarveError {
-  return new VarveError(
-    'CORRUPTION',
-    `${path} is damaged at byte ${offset}: ${what}; restore it from a backup, with all files of its directory`,
-  )
+export class LogDamage extends VarveError {
+  readonly path: string
+  readonly offset: number
+  readonly what: string
+
+  constructor(path: string, offset: number, what: string) {
+    super(
+      'CORRUPTION',
+      `${path} is damaged at byte ${offset}: ${what}; restore it from a backup, with all files of its directory`,
+    )
+    this.path = path
+    this.offset = offset
+    this.what = what
+  }
+}
+
+export function corruption(path: string, offset: number, what: string): LogDamage {
+  return new LogDamage(path, offset, what)
 }
 
 /** How much is read at once. */
@@ -301,7 +314,7 @@ export class SegmentReader {
       throw corruption(this.file.path, frame * FRAME_BYTES, 'a frame uses what only a newer version knows')
     }
     const isWhole = usedBytesOf(chunk, index) === PAYLOAD_BYTES || (flags & LAST_OF_GROUP) !== 0
-    if ((flags & FIRST_OF_GROUP) !== 0 !== isFirst || (flags & SEGMENT_HEADER) !== 0 || !isWhole) {
+    if (((flags & FIRST_OF_GROUP) !== 0) !== isFirst || (flags & SEGMENT_HEADER) !== 0 || !isWhole) {
       throw corruption(this.file.path, frame * FRAME_BYTES, 'a frame stands in the wrong place of its group')
     }
     return flags
@@ -316,7 +329,7 @@ export class SegmentReader {
   async furthestPromise(epoch: number | null, from: number): Promise<number> {
     const { chunk } = this.#memory
     let furthest = 0
-    for (let frame = from; frame < this.frames; ) {
+    for (let frame = from; frame < this.frames;) {
       const count = await this.#readChunk(frame, this.frames - frame)
       for (let i = 0; i < count; i++, frame++) {
         const isValid =

@@ -214,6 +214,16 @@ export class LogWriter {
     return this.#poisoned
   }
 
+  /** Bytes of the segment in use that hold groups: what `rotate` would seal. */
+  get activeBytes(): number {
+    return (this.#current.next - 1) * FRAME_BYTES
+  }
+
+  /** The place before which everything was durable. */
+  get durableEnd(): { readonly segment: number; readonly frame: number } {
+    return { segment: this.#syncedSegment, frame: this.#syncedFrame }
+  }
+
   get sealedSegments(): readonly SealedSegment[] {
     return this.#sealed
   }
@@ -224,6 +234,7 @@ export class LogWriter {
 
   // Building a record: one at a time, in one synchronous section.
 
+  /** A record that was begun before and not ended is forgotten. */
   begin(timeMs: number): void {
     this.#gathering.records.begin(timeMs)
   }
@@ -352,6 +363,11 @@ export class LogWriter {
     await this.#pool.release(throughSegment)
     this.#sealed = this.#sealed.filter(({ number }) => number > throughSegment)
     this.#sealedBytes = this.#sealed.reduce((sum, { bytes }) => sum + bytes, 0)
+  }
+
+  /** What the log belongs to has failed: nothing more is written or settled. */
+  poison(error: VarveError): void {
+    this.#poison(error)
   }
 
   stats(): LogStats {
@@ -669,7 +685,10 @@ export class LogWriter {
     const waiters = this.#rotateWaiters
     this.#rotateAfter = -1
     this.#rotateWaiters = []
-    for (const { resolve, reject } of waiters) this.#isDraining ? reject(closed()) : resolve()
+    for (const { resolve, reject } of waiters) {
+      if (this.#isDraining) reject(closed())
+      else resolve()
+    }
   }
 
   // Waiting for the disk in `relaxed`
@@ -796,13 +815,7 @@ export class LogWriter {
   /** Nothing more is written or settled. What waits is told why, and that the outcome is open. */
   #poison(cause: unknown): VarveError {
     if (this.#poisoned !== null) return this.#poisoned
-    const reason = cause instanceof Error ? cause.message : String(cause)
-    const error = new VarveError(
-      'POISONED',
-      `the log could not be written: ${reason}. Nothing more is acknowledged; whether commits that were waiting are ` +
-        'kept is unknown until the database is reopened',
-      { cause },
-    )
+    const error = poisoning(cause)
     this.#poisoned = error
     this.#stopTimers()
     this.#writing?.group.reject(error)
@@ -820,6 +833,17 @@ export class LogWriter {
 
 function closed(): VarveError {
   return new VarveError('CLOSED', 'the log is closed')
+}
+
+function poisoning(cause: unknown): VarveError {
+  if (cause instanceof VarveError && cause.code === 'POISONED') return cause
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new VarveError(
+    'POISONED',
+    `the log could not be written: ${reason}. Nothing more is acknowledged; whether commits that were waiting are ` +
+      'kept is unknown until the database is reopened',
+    { cause },
+  )
 }
 
 function rejected(error: VarveError): Promise<void> {
