@@ -115,6 +115,24 @@ describe('faults', () => {
     }
   })
 
+  it('of an O_DSYNC write leave nothing to rely on', async () => {
+    const found = new Set<string>()
+    for (let seed = 0; seed < 60; seed++) {
+      const disk = new SimulatedStorage({ seed })
+      const file = await fileOn(disk, '/file', true)
+      await file.write(bytes(4096, 1), 0)
+      disk.fail({ kind: 'EIO', operation: 'write' })
+      await expect(file.write(bytes(4096, 2), 0)).rejects.toThrow('EIO')
+      const seen = disk.contents('/file').filter((byte) => byte === 2).length
+      const kept = disk
+        .crash({ survival: 'none' })
+        .contents('/file')
+        .filter((byte) => byte === 2).length
+      found.add(seen === 0 ? 'nothing' : kept === 0 ? 'lost' : kept < seen ? 'torn' : 'kept')
+    }
+    expect([...found].filter((end) => end !== 'kept').sort()).toEqual(['lost', 'nothing', 'torn'])
+  })
+
   it('of a sync lose what it was to write, although a later sync succeeds and the process still sees it', async () => {
     let lost = 0
     for (let seed = 0; seed < 40; seed++) {
@@ -281,6 +299,18 @@ describe('a process', () => {
     }
   })
 
+  it('that halts has no effect from then on by what it had called before', async () => {
+    for (const maxDelayTurns of [0, 3]) {
+      const disk = new SimulatedStorage({ maxDelayTurns })
+      const file = await fileOn(disk)
+      void file.write(bytes(1, 1), 0)
+      disk.halt()
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      expect(disk.contents('/file')).toHaveLength(0)
+      expect(disk.crash({ survival: 'all' }).contents('/file')).toHaveLength(1)
+    }
+  })
+
   it('that stops in a synchronous call throws there, having done a part', async () => {
     const lengths = new Set<number>()
     for (let seed = 0; seed < 40; seed++) {
@@ -354,6 +384,9 @@ describe('a process', () => {
     await lock.release()
     await expect(disk.lock('/db')).rejects.toMatchObject({ code: 'LOCKED' })
     void theirs
+    const third = other.peer()
+    third.kill()
+    await expect(disk.lock('/db')).rejects.toMatchObject({ code: 'LOCKED' })
     await other.kill().lock('/db')
     await expect(disk.lock('/db')).rejects.toMatchObject({ code: 'LOCKED' })
     await disk.crash().lock('/db')
@@ -397,7 +430,10 @@ describe('the disk', () => {
     await disk.rename('/next', '/other')
     await other.close()
     expect(disk.usedBytes).toBe(4096)
-    expect(disk.crash({ survival: 'all' }).usedBytes).toBe(4096)
+    await (await disk.open('/third', 'create')).close()
+    await disk.rename('/third', '/other')
+    expect(disk.usedBytes).toBe(0)
+    expect(disk.crash({ survival: 'none' }).usedBytes).toBe(0)
   })
 
   it('can be edited past all calls, durably', async () => {

@@ -204,6 +204,6 @@ export class Calls {
     if (ready.length > 0) this.due = this.due.filter(({ turn }) => turn > this.turn)
     this.isTicking = this.due.length > 0
     if (this.isTicking) setImmediate(this.tick)
-    for (const { run } of ready) if (!this.halted) run()
+    for (const { run } of ready) run()
   }
 }
