@@ -25,10 +25,10 @@ export interface BackupJob {
   readonly target: string
   /** The manifest whose runs are copied; they must stay until the backup has settled. */
   readonly manifest: Manifest
-  random(target: Uint8Array): void
+  readonly random: (target: Uint8Array) => void
   readonly onProgress: ProgressListener | undefined
   /** Throws to stop. */
-  check(): void
+  readonly check: () => void
 }
 
 /** Copies. Throws `INVALID_ARGUMENT` if the target is not empty, `CORRUPTION` if a run is damaged, `IO`. */
@@ -129,9 +129,11 @@ async function copyBytes(
 async function checkRun(job: BackupJob, run: RunSummary, progress: Progress): Promise<void> {
   const reader = await RunReader.open(job.storage, job.target, run, new BlockCache(CHECK_CACHE_BYTES))
   try {
+    let checked = 0
     const problems = await reader.verify((bytes) => {
       job.check()
-      progress.add(bytes)
+      progress.add(bytes - checked)
+      checked = bytes
     })
     const [first] = problems
     if (first === undefined) return

@@ -27,6 +27,8 @@ import type { Sources } from './sources.ts'
 
 const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 60_000
+/** How often a rotation that does not come about is looked after. */
+const STUCK_INTERVAL_MS = 20
 /** Sessions that log a little each leave a segment each; more than this are made into a run at open. */
 const MANY_SEGMENTS = 4
 
@@ -41,8 +43,8 @@ export interface CheckpointerParts {
   readonly sources: Sources
   readonly background: Background
   readonly log: LogWriter
-  now(): number
-  report(report: CheckpointReport): void
+  readonly now: () => number
+  readonly report: (report: CheckpointReport) => void
 }
 
 export class Checkpointer {
@@ -76,7 +78,7 @@ export class Checkpointer {
   /** Makes everything that has been appended part of a run. Throws why it could not: nothing is lost then. */
   async checkpoint(): Promise<void> {
     this.#refuseIfClosing()
-    await this.#parts.log.rotate()
+    await this.#rotate()
     await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
     this.#startMerge()
   }
@@ -105,11 +107,29 @@ export class Checkpointer {
     await this.#merges.onIdle()
     await this.#checkpoints.onIdle()
     if (!last) return
+    // What fails has been reported, or is only that there is no segment to go on in; the log has it all.
+    await this.#rotate().catch(() => undefined)
+    await this.#coverSealed().catch(() => undefined)
+  }
+
+  /**
+   * Seals what was appended. The log waits for a segment to go on in as long as it takes; here that ends when one could
+   * not be made, because whoever asked wants to know.
+   */
+  async #rotate(): Promise<void> {
+    const { log } = this.#parts
+    const { creationFailures } = log.stats()
+    let timer: NodeJS.Timeout | undefined
+    const stuck = new Promise<never>((_resolve, reject) => {
+      timer = setInterval(() => {
+        const { creationFailures: failures, creationError } = log.stats()
+        if (failures > creationFailures) reject(ioError('make', 'a segment of the log', creationError))
+      }, STUCK_INTERVAL_MS)
+    })
     try {
-      await this.#parts.log.rotate()
-      await this.#coverSealed()
-    } catch {
-      // It has been reported, and the log has it all.
+      await Promise.race([log.rotate(), stuck])
+    } finally {
+      clearInterval(timer)
     }
   }
 
@@ -189,10 +209,10 @@ export class Checkpointer {
 
   /** Replaces neighbouring runs by one (K2). */
   async #merge(inputs: readonly RunSummary[]): Promise<void> {
-    const { root, sources, background, falsePositiveRate } = this.#parts
+    const { root, background, sources, databaseId, falsePositiveRate } = this.#parts
     await this.#measured('merge', this.merges, async (run) => {
       const dropTombstones = inputs.at(-1)?.number === root.value.runs.at(-1)?.number
-      const result = await background.merge({ inputs: [...inputs], run, dropTombstones, falsePositiveRate })
+      const result = await background.merge({ databaseId, inputs, run, dropTombstones, falsePositiveRate })
       const opened = result === null ? [] : [await sources.open(result)]
       await this.#replace(opened, (manifest) => ({ ...manifest, runs: withMerged(manifest.runs, inputs, result) }))
       return result

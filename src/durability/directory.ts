@@ -244,26 +244,26 @@ export class Directory {
 
   async #close(): Promise<void> {
     await Promise.allSettled(this.#walks)
-    let failure: unknown
-    if (this.#writing !== null) failure = await this.#closeLog(this.#writing)
+    const failures: unknown[] = []
+    if (this.#writing !== null) failures.push(...(await this.#closeLog(this.#writing)))
     await this.#sources.close()
     await this.#writing?.background.close().catch(() => undefined)
     try {
       await this.#writing?.lock.release()
     } catch (error) {
-      failure ??= error
+      failures.push(error)
     }
-    if (failure !== undefined) throw failure
+    if (failures.length > 0) throw failures[0]
   }
 
-  /** What went wrong, if it was not known before. */
-  async #closeLog({ log, checkpointer }: Writing): Promise<unknown> {
+  /** What went wrong, unless it was known before. */
+  async #closeLog({ log, checkpointer }: Writing): Promise<unknown[]> {
     const known = log.poisoned
-    let failure: unknown
+    const failures: unknown[] = []
     try {
       await log.flush()
     } catch (error) {
-      failure = error
+      failures.push(error)
     }
     const uncoveredBytes = log.sealedBytes + log.activeBytes
     const last = log.poisoned === null && uncoveredBytes > (this.#options.tailBytes ?? DEFAULT_TAIL_BYTES)
@@ -271,9 +271,9 @@ export class Directory {
     try {
       await log.close()
     } catch (error) {
-      failure ??= error
+      failures.push(error)
     }
-    return known === null ? failure : undefined
+    return known === null ? failures : []
   }
 
   #ofWriting(what: string): Writing {

@@ -45,10 +45,10 @@ export interface OpenedForWriting extends Opened {
 
 /** What the log calls while the parts that answer are still being put together. */
 export interface Callbacks {
-  sealed(): void
+  readonly sealed: () => void
   /** Which of two manifests is on disk is not known. */
-  uncertain(error: VarveError): void
-  poisoned(error: VarveError): void
+  readonly uncertain: (error: VarveError) => void
+  readonly poisoned: (error: VarveError) => void
 }
 
 /** How much sealed log makes a checkpoint due. */
@@ -156,7 +156,7 @@ async function openRunsAndTail(options: DirectoryOptions, path: string, root: Ro
   const databaseId = Uint8Array.from(Buffer.from(root.value.databaseId, 'hex'))
   const cache = new BlockCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES)
   const readers = await openRuns(options.storage, path, root.value.runs, cache)
-  return { root, readers, cache, databaseId, tail: new MemoryRun(hashSeedOf(databaseId)) }
+  return { root, readers, cache, databaseId, tail: new MemoryRun(hashSeedOf(databaseId), root.value.sequence) }
 }
 
 function logStart(manifest: Manifest, databaseId: Uint8Array, epoch: number, readOnly: boolean): LogStart {

@@ -31,12 +31,12 @@ export interface DirectoryOptions {
   readonly checkpointBytes?: number | undefined
   /** At close a checkpoint is made if more than this of log is not in runs. Default 256 KiB. */
   readonly tailBytes?: number | undefined
-  /** Monotonic ms. */
-  now(): number
-  /** ms since the epoch; recorded, never used for order. */
-  wallClock(): number
+  /** Monotonic ms, for measuring only. */
+  readonly now: () => number
+  /** ms since the epoch. Nothing here depends on it: logged times are those of whoever commits. */
+  readonly wallClock?: () => number
   /** Fills with random bytes: the identity of a new database. */
-  random(target: Uint8Array): void
+  readonly random: (target: Uint8Array) => void
   /** Where checkpoints and merges run. Default: a worker thread. */
   readonly background?: Background | undefined
   readonly hooks: DirectoryHooks

@@ -3,10 +3,10 @@
  * of the log is needed.
  */
 import { join } from 'node:path'
-import { VarveError, invariant } from '../errors.ts'
+import { invariant } from '../errors.ts'
 import { type BlockCache, ColdTier, type Manifest, type MemoryRun, RunReader, type RunSummary } from '../runs/index.ts'
 import { runFileName } from '../runs/index.ts'
-import { type Storage, isMissing } from '../storage/index.ts'
+import type { Storage } from '../storage/index.ts'
 
 export class Sources {
   readonly tier: ColdTier
@@ -37,7 +37,7 @@ export class Sources {
 
   /** Opens a run that the manifest does not list yet. It is read from once a manifest that lists it is published. */
   async open(summary: RunSummary): Promise<RunReader> {
-    const reader = await openRun(this.#storage, this.#directory, summary, this.cache)
+    const reader = await RunReader.open(this.#storage, this.#directory, summary, this.cache)
     this.#readers.set(summary.number, reader)
     return reader
   }
@@ -97,28 +97,10 @@ export async function openRuns(
 ): Promise<RunReader[]> {
   const readers: RunReader[] = []
   try {
-    for (const summary of runs) readers.push(await openRun(storage, directory, summary, cache))
+    for (const summary of runs) readers.push(await RunReader.open(storage, directory, summary, cache))
   } catch (error) {
     for (const reader of readers) await reader.close().catch(() => undefined)
     throw error
   }
   return readers
-}
-
-async function openRun(
-  storage: Storage,
-  directory: string,
-  summary: RunSummary,
-  cache: BlockCache,
-): Promise<RunReader> {
-  try {
-    return await RunReader.open(storage, directory, summary, cache)
-  } catch (cause) {
-    if (!isMissing(cause)) throw cause
-    throw new VarveError(
-      'CORRUPTION',
-      `${join(directory, runFileName(summary.number))} is missing, but the manifest lists it: restore it, or the database from a backup`,
-      { cause },
-    )
-  }
 }

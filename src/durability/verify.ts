@@ -13,7 +13,7 @@ import type { Storage } from '../storage/index.ts'
 import { type LogWriter, verifyLog } from '../wal/index.ts'
 import { report } from './backup.ts'
 import type { Checkpointer } from './checkpointer.ts'
-import { takeInventory } from './files.ts'
+import { segmentName, takeInventory } from './files.ts'
 import type { ProgressListener, VerifyReport } from './options.ts'
 import type { Root } from './root.ts'
 import type { Sources } from './sources.ts'
@@ -28,7 +28,7 @@ export interface Verification {
   readonly checkpointer: Checkpointer | null
   readonly onProgress: ProgressListener | undefined
   /** Throws to stop. */
-  check(): void
+  readonly check: () => void
 }
 
 /** What a walk has found so far. */
@@ -48,9 +48,14 @@ class Findings {
     this.problems.push(`${file} at byte ${offset}: ${message}`)
   }
 
-  passed(bytes: number): void {
-    this.bytes += bytes
-    report(this.#listener, this.bytes, Math.max(this.bytes, this.totalBytes))
+  /** A listener for the walk of one file or one group of files, which tells how far it has come in all. */
+  counter(check: () => void): (bytes: number) => void {
+    const before = this.bytes
+    return (bytes) => {
+      check()
+      this.bytes = before + bytes
+      report(this.#listener, this.bytes, Math.max(this.bytes, this.totalBytes))
+    }
   }
 
   /** Lists damage that was thrown; anything else is not damage and goes on its way. */
@@ -68,7 +73,7 @@ export async function verifyFiles(job: Verification): Promise<VerifyReport> {
     version: job.sources.tier.acquire(),
   }))
   try {
-    findings.totalBytes = manifest.runs.reduce((sum, run) => sum + run.bytes, 0)
+    findings.totalBytes = await bytesOf(job, manifest)
     await verifyNames(job, findings)
     await verifyManifest(job, findings)
     await verifyRuns(job, manifest, findings)
@@ -79,6 +84,20 @@ export async function verifyFiles(job: Verification): Promise<VerifyReport> {
   else await job.checkpointer.withoutCheckpoints(async () => verifySegments(job, findings))
   const { problems, files, bytes, entries } = findings
   return { problems, files, bytes, entries }
+}
+
+/** How much there is to read, for telling how far it has come; what cannot be asked for its size counts nothing. */
+async function bytesOf({ storage, path }: Verification, { runs, segments }: Manifest): Promise<number> {
+  let bytes = runs.reduce((sum, run) => sum + run.bytes, 0)
+  for (let number = segments.first; number <= segments.last; number++) {
+    try {
+      const file = await storage.open(join(path, segmentName(number)), 'read')
+      bytes += await file.size().finally(async () => file.close())
+    } catch {
+      // Its walk will say why.
+    }
+  }
+  return bytes
 }
 
 /** Things of other kinds under names of ours. What is listed and missing shows when it is read. */
@@ -109,10 +128,7 @@ async function verifyRuns({ sources, check }: Verification, manifest: Manifest, 
     findings.files++
     findings.entries += reader.summary.entries
     try {
-      const problems = await reader.verify((bytes) => {
-        check()
-        findings.passed(bytes)
-      })
+      const problems = await reader.verify(findings.counter(check))
       for (const { file, offset, message } of problems) findings.add(file, offset, message)
     } catch (error) {
       findings.thrown(error)
@@ -121,13 +137,15 @@ async function verifyRuns({ sources, check }: Verification, manifest: Manifest, 
 }
 
 async function verifySegments(job: Verification, findings: Findings): Promise<void> {
-  const { storage, path, databaseId, root, log } = job
+  const { storage, path, databaseId, root, log, check } = job
   const { segments } = root.value
   findings.files += segments.last - segments.first + 1
   try {
+    const passed = findings.counter(check)
+    let walked = 0
     const problems = await verifyLog(storage, path, { databaseId, ...segments }, log, (bytes) => {
-      job.check()
-      findings.passed(bytes)
+      walked += bytes
+      passed(walked)
     })
     for (const { file, offset, message } of problems) findings.add(file, offset, message)
   } catch (error) {

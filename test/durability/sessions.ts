@@ -34,7 +34,6 @@ export function optionsFor(storage: Storage, overrides: Partial<DirectoryOptions
     checkpointBytes: 64 * 1024,
     tailBytes: 4 * 1024,
     now: () => performance.now(),
-    wallClock: () => 1_700_000_000_000,
     random: (target) => {
       for (let i = 0; i < target.length; i++) target[i] = random.int(256)
     },
