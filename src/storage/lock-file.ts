@@ -23,6 +23,15 @@ const NOT_FOR_US: ReadonlySet<unknown> = new Set(['EACCES', 'EPERM', 'EBUSY'])
 // Neither follow a symbolic link nor wait for the other end of a FIFO. Not every platform has these flags.
 const CAREFULLY = (constants.O_NOFOLLOW ?? 0) | (constants.O_NONBLOCK ?? 0)
 
+/** Whoever writes a lock file. */
+export interface Writer {
+  readonly self: ProcessIdentity
+  /** Null: there is none. */
+  readonly flock: Flock | null
+  /** Milliseconds since the epoch, for people to read. */
+  readonly wallClock: () => number
+}
+
 /** A lock file that is ours. */
 export interface HeldFile {
   readonly path: string
@@ -52,7 +61,7 @@ export interface UnreadableFile {
  *
  * @throws VarveError `IO`; errno EEXIST if it exists
  */
-export function writeLockFile(path: string, nonce: string, self: ProcessIdentity, flock: Flock | null): HeldFile {
+export function writeLockFile(path: string, nonce: string, { self, flock, wallClock }: Writer): HeldFile {
   const fd = createFile(path)
   const { dev, ino } = fstatSync(fd, { bigint: true })
   const held: HeldFile = { path, fd, device: dev, inode: ino }
@@ -60,7 +69,7 @@ export function writeLockFile(path: string, nonce: string, self: ProcessIdentity
     // Nobody can have it under an exclusive flock before us, but where it is created in place somebody may be looking.
     let flocked = flock?.(fd, 'exclusive')
     for (let again = 0; flocked === 'busy' && again < MAX_FLOCK_ATTEMPTS; again++) flocked = flock?.(fd, 'exclusive')
-    const record = encodeRecord(self, nonce, flocked === 'locked')
+    const record = encodeRecord(self, nonce, flocked === 'locked', wallClock())
     let done = 0
     while (done < record.length) {
       const count = writeSync(fd, record, done, record.length - done, done)

@@ -159,8 +159,9 @@ export function isOpenHere(device: bigint, inode: bigint): boolean {
 }
 
 /** The bytes of a lock file. */
-export function encodeRecord(self: ProcessIdentity, nonce: string, flock: boolean): Uint8Array {
-  const record: HolderRecord = { version: RECORD_VERSION, ...self, nonce, flock, time: new Date().toISOString() }
+export function encodeRecord(self: ProcessIdentity, nonce: string, flock: boolean, timeMs: number): Uint8Array {
+  const time = new Date(timeMs).toISOString()
+  const record: HolderRecord = { version: RECORD_VERSION, ...self, nonce, flock, time }
   return new TextEncoder().encode(`${JSON.stringify(record)}\n`)
 }
 

@@ -37,7 +37,7 @@ import { linkSync, readdirSync, realpathSync, renameSync, statSync } from 'node:
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VarveError } from '../errors.ts'
-import { loadFlock, type Flock } from './flock.ts'
+import { loadFlock } from './flock.ts'
 import {
   closeQuietly,
   discard,
@@ -50,23 +50,13 @@ import {
   type FoundFile,
   type HeldFile,
   type UnreadableFile,
+  type Writer,
 } from './lock-file.ts'
-import {
-  identifySelf,
-  isOpenHere,
-  judge,
-  sightPid,
-  type HolderRecord,
-  type PidSighting,
-  type ProcessIdentity,
-} from './lock-holder.ts'
+import { identifySelf, isOpenHere, judge, sightPid, type HolderRecord, type PidSighting } from './lock-holder.ts'
 import { errnoOf, ioError, isMissing, type DirectoryLock } from './storage.ts'
 
 /** What the protocol sees of the world beside the directory. Tests put other worlds in its place. */
-export interface LockSurroundings {
-  /** Null: there is none. */
-  readonly flock: Flock | null
-  readonly self: ProcessIdentity
+export interface LockSurroundings extends Writer {
   readonly sight: (pid: number) => PidSighting
   readonly link: (from: string, to: string) => void
 }
@@ -90,8 +80,9 @@ interface Refusal {
   readonly cause?: unknown
 }
 
-/** How long to wait for others who are taking a lock over, which takes them about a millisecond. */
-const TAKEOVER_PATIENCE_MS = 2000
+/** How often, and how far apart, to ask again while others take a lock over, which takes them about a millisecond. */
+const TAKEOVER_ATTEMPTS = 400
+const TAKEOVER_PAUSE_MS = 5
 
 /** Rounds of one attempt, each of which is spoilt only by somebody else's progress. */
 const MAX_ROUNDS = 100
@@ -152,6 +143,7 @@ async function survey(directory: string, given: Partial<LockSurroundings>): Prom
     self: given.self ?? identifySelf(),
     sight: given.sight ?? sightPid,
     link: given.link ?? linkSync,
+    wallClock: given.wallClock ?? Date.now,
     flock: given.flock === undefined ? await loadFlock() : given.flock,
   }
 }
@@ -162,12 +154,11 @@ function identityOf(place: Place): string {
 }
 
 async function takeOrThrow(place: Place): Promise<HeldFile> {
-  const deadline = performance.now() + TAKEOVER_PATIENCE_MS
-  for (;;) {
+  for (let attempt = 1; ; attempt++) {
     const outcome = take(place, join(place.root, 'lock'))
     if ('fd' in outcome) return outcome
-    if (outcome.passing !== true || performance.now() >= deadline) throw lockedError(place, outcome)
-    await sleep(1 + Math.random() * 10)
+    if (outcome.passing !== true || attempt >= TAKEOVER_ATTEMPTS) throw lockedError(place, outcome)
+    await sleep(TAKEOVER_PAUSE_MS)
   }
 }
 
@@ -214,7 +205,7 @@ function publish(place: Place, path: string): HeldFile | undefined {
 function createUnlinked(place: Place, path: string): HeldFile | undefined {
   let held: HeldFile
   try {
-    held = writeLockFile(path, randomNonce(), place.self, place.flock)
+    held = writeLockFile(path, randomNonce(), place)
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return undefined
     throw error
@@ -249,7 +240,7 @@ function replace(place: Place, path: string, gone: FoundFile): HeldFile | Refusa
 /** A record of ours in a fresh file. */
 function writeCandidate(place: Place): HeldFile {
   const nonce = randomNonce()
-  return writeLockFile(join(place.root, `lock.tmp-${nonce}`), nonce, place.self, place.flock)
+  return writeLockFile(join(place.root, `lock.tmp-${nonce}`), nonce, place)
 }
 
 /** Undefined: the holder is gone, the lock may be taken over. */

@@ -122,8 +122,9 @@ describe('records', () => {
   const bytes = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value))
 
   it('come back as they were written', () => {
-    const written = decodeRecord(encodeRecord(self, 'fedcba9876543210', true)) as HolderRecord
-    expect({ ...written, time: '' }).toEqual({ ...recordOf(self), nonce: 'fedcba9876543210', flock: true, time: '' })
+    const written = decodeRecord(encodeRecord(self, 'fedcba9876543210', true, 0))
+    const time = '1970-01-01T00:00:00.000Z'
+    expect(written).toEqual({ ...recordOf(self), nonce: 'fedcba9876543210', flock: true, time })
   })
 
   it('are refused with a field missing or of another kind', () => {

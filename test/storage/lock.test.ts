@@ -297,6 +297,18 @@ describe.each(ways)('a lock %s', (_, flock) => {
     expect(fs.readdirSync(directory)).toEqual(['lock'])
   })
 
+  it('is waited for while somebody alive holds the claim, and taken over if they step back', async () => {
+    leave({ pid: deadPid() })
+    const claimPath = join(directory, 'lock.claim-00112233aabbccdd')
+    fs.writeFileSync(claimPath, JSON.stringify({ ...readRecord(), pid: 1, started: '4711', nonce: '1111111111111111' }))
+    const sight = (pid: number): { exists: boolean; started: string } => ({ exists: pid === 1, started: '4711' })
+    const pending = acquireLock(directory, { flock, sight })
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    expect(readRecord()).not.toMatchObject({ pid: process.pid })
+    fs.unlinkSync(claimPath)
+    await (await pending).release()
+  })
+
   it('begins again if its temporary file is swept away', async () => {
     let swept = 0
     const link = (from: string, to: string): void => {
