@@ -52,7 +52,15 @@ import {
   type UnreadableFile,
   type Writer,
 } from './lock-file.ts'
-import { identifySelf, isOpenHere, judge, sightPid, type HolderRecord, type PidSighting } from './lock-holder.ts'
+import {
+  identifySelf,
+  isOpenHere,
+  judge,
+  sightPid,
+  type HolderRecord,
+  type PidSighting,
+  type ProcessIdentity,
+} from './lock-holder.ts'
 import { errnoOf, ioError, isMissing, type DirectoryLock } from './storage.ts'
 
 /** What the protocol sees of the world beside the directory. Tests put other worlds in its place. */
