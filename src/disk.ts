@@ -49,7 +49,6 @@ export async function openDisk(
     checkpointBytes: injected.checkpointBytes,
     tailBytes: injected.tailBytes,
     now,
-    wallClock: options.clock,
     random: random === undefined ? randomFillSync : (target): void => fill(target, random),
     background: injected.background === 'inline' ? inlineBackground(storage, path) : undefined,
     hooks: {

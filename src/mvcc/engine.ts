@@ -286,6 +286,7 @@ export class Engine {
     if (this.log !== null) this.stage(this.log, txn)
     const conflict = this.certifyUpdate(txn)
     if (conflict instanceof Conflict) {
+      this.log?.cancel()
       this.refuse(txn, conflict)
       return conflict
     }

@@ -226,7 +226,7 @@ describe('posting', () => {
     const work = {
       ...{ journal: await generated(500), clients: 1 },
       // So long that a spot check is due before the next movement is posted.
-      onPosted: (_, done: number): void => {
+      onPosted: (_: Movement, done: number): void => {
         const untilMs = performance.now() + (done === 1 ? 150 : 0)
         while (performance.now() < untilMs);
       },
