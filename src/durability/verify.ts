@@ -54,8 +54,15 @@ class Findings {
     return (bytes) => {
       check()
       this.bytes = before + bytes
-      report(this.#listener, this.bytes, Math.max(this.bytes, this.totalBytes))
+      report(this.#listener, Math.min(this.bytes, this.totalBytes), this.totalBytes)
     }
+  }
+
+  /** To be called when everything was walked: parts that hold nothing are not counted on the way. */
+  finish(): VerifyReport {
+    report(this.#listener, this.totalBytes, this.totalBytes)
+    const { problems, files, bytes, entries } = this
+    return { problems, files, bytes, entries }
   }
 
   /** Lists damage that was thrown; anything else is not damage and goes on its way. */
@@ -82,8 +89,7 @@ export async function verifyFiles(job: Verification): Promise<VerifyReport> {
   }
   if (job.checkpointer === null) await verifySegments(job, findings)
   else await job.checkpointer.withoutCheckpoints(async () => verifySegments(job, findings))
-  const { problems, files, bytes, entries } = findings
-  return { problems, files, bytes, entries }
+  return findings.finish()
 }
 
 /** How much there is to read, for telling how far it has come; what cannot be asked for its size counts nothing. */
