@@ -12,6 +12,7 @@ export type FileCalls = Pick<
   typeof fs,
   | 'chmod'
   | 'close'
+  | 'constants'
   | 'fchmod'
   | 'fdatasync'
   | 'fdatasyncSync'

@@ -11,7 +11,6 @@
  * | rename over an open file | fine | fine | refused while somebody, often a virus scanner, has it open: tried again for a second |
  * | modes | 0600, 0700 | 0600, 0700 | inherited from the directory above |
  */
-import { constants } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { acquireLock, probeLock } from './lock.ts'
@@ -54,6 +53,7 @@ export class NodeStorage implements Storage {
   }
 
   async open(path: string, mode: OpenMode, options: OpenOptions = {}): Promise<StorageFile> {
+    const { constants } = this.#system.calls
     const canSync = constants.O_DSYNC !== undefined && !['darwin', 'win32'].includes(this.#system.platform)
     const synced = options.synced === true && mode !== 'read' && canSync
     let flags = mode === 'read' ? constants.O_RDONLY : constants.O_RDWR
@@ -95,7 +95,7 @@ export class NodeStorage implements Storage {
     try {
       await this.#patiently((done) => this.#system.calls.rename(from, to, done))
     } catch (error) {
-      throw ioError(`rename to ${to}`, from, error)
+      throw ioError('rename', `${from} to ${to}`, error)
     }
   }
 
@@ -110,10 +110,9 @@ export class NodeStorage implements Storage {
   async syncDirectory(directory: string): Promise<void> {
     const { calls, platform } = this.#system
     const isWindows = platform === 'win32'
+    const flags = calls.constants.O_RDONLY | (calls.constants.O_DIRECTORY ?? 0)
     try {
-      const fd = await call<number>((done) =>
-        calls.open(directory, constants.O_RDONLY | (constants.O_DIRECTORY ?? 0), done),
-      )
+      const fd = await call<number>((done) => calls.open(directory, flags, done))
       try {
         await call<void>((done) => calls.fsync(fd, done))
       } catch (error) {
@@ -138,19 +137,20 @@ export class NodeStorage implements Storage {
   /** Opens what turns out to be a regular file, at a descriptor that nobody else writes to by habit. */
   async #openRegular(path: string, flags: number): Promise<number> {
     const { calls } = this.#system
-    if (constants.O_NOFOLLOW === undefined) await this.#refuseLink(path)
+    if (calls.constants.O_NOFOLLOW === undefined) await this.#refuseLink(path)
     let fd = await call<number>((done) => calls.open(path, flags, 0o600, done))
     try {
       const found = await this.#regular(fd)
-      const isNew = (flags & constants.O_EXCL) !== 0
+      const onlyNew = calls.constants.O_CREAT | calls.constants.O_EXCL
+      const isNew = (flags & onlyNew) === onlyNew
       if (isNew && this.#system.platform !== 'win32' && (found.mode & 0o777) !== 0o600) await this.#restrict(fd)
       while (fd <= MAX_STANDARD_FD) {
         // Its name stands now, so it is opened again, and the low number is taken for good by the null device.
         const { ino, dev } = found
         await this.#close(fd)
         fd = -1
-        await call<number>((done) => calls.open(NULL_DEVICE, constants.O_RDWR, done))
-        fd = await call<number>((done) => calls.open(path, flags & ~(constants.O_CREAT | constants.O_EXCL), done))
+        await call<number>((done) => calls.open(NULL_DEVICE, calls.constants.O_RDWR, done))
+        fd = await call<number>((done) => calls.open(path, flags & ~onlyNew, done))
         const again = await this.#regular(fd)
         if (again.ino !== ino || again.dev !== dev) throw new Error('it was replaced while it was being opened')
       }
