@@ -100,8 +100,8 @@ const LEFTOVER = /^lock\.(tmp|claim)-[0-9a-f]{16}$/
 /** What link(2) says where there are no hard links. */
 const NO_LINKS: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'])
 
-/** Directories (device and inode) that this thread has open or is opening. */
-const openHere = new Set<string>()
+/** Directories (by device and inode) that this thread has open or is opening. */
+const openHere = new Map<string, Place>()
 
 /**
  * Takes a directory for this process and this opening alone.
@@ -114,15 +114,17 @@ export async function acquireLock(
   surroundings: Partial<LockSurroundings> = {},
 ): Promise<DirectoryLock> {
   const place = await survey(directory, surroundings)
-  const identity = identityOf(place)
-  if (openHere.has(identity)) throw openTwice(place)
-  openHere.add(identity)
+  const identity = refuseSecond(place)
+  openHere.set(identity, place)
+  const forget = (): void => {
+    if (openHere.get(identity) === place) openHere.delete(identity)
+  }
   try {
     const held = await takeOrThrow(place)
     sweep(place)
-    return new HeldDirectory(held, () => openHere.delete(identity))
+    return new HeldDirectory(held, forget)
   } catch (error) {
-    openHere.delete(identity)
+    forget()
     throw error
   }
 }
@@ -134,7 +136,7 @@ export async function acquireLock(
  */
 export async function probeLock(directory: string, surroundings: Partial<LockSurroundings> = {}): Promise<void> {
   const place = await survey(directory, surroundings)
-  if (openHere.has(identityOf(place))) throw openTwice(place)
+  refuseSecond(place)
   const path = join(place.root, 'lock')
   const found = examine(path, place.flock)
   if (found === undefined) return
@@ -156,8 +158,22 @@ async function survey(directory: string, given: Partial<LockSurroundings>): Prom
   }
 }
 
-function identityOf(place: Place): string {
-  const { dev, ino } = onDisk('lock the directory', place.shown, () => statSync(place.root, { bigint: true }))
+/** The identity of a directory that this thread does not have open (L5). */
+function refuseSecond(place: Place): string {
+  const identity = onDisk('lock the directory', place.shown, () => identityOf(place.root))
+  const other = openHere.get(identity)
+  if (other === undefined) return identity
+  try {
+    if (identityOf(other.root) === identity) throw openTwice(place)
+  } catch (error) {
+    // The other directory was removed while it was open, and the inode number is used again.
+    if (!isMissing(error)) throw error
+  }
+  return identity
+}
+
+function identityOf(root: string): string {
+  const { dev, ino } = statSync(root, { bigint: true })
   return `${dev}:${ino}`
 }
 

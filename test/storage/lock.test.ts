@@ -183,6 +183,19 @@ describe.each(ways)('a lock %s', (_, flock) => {
     }
   })
 
+  it('does not outlive a directory that was removed without giving it back, even if its inode is used again', async () => {
+    const first = await acquireLock(directory, { flock })
+    // Renamed rather than removed: so that the inode is the same on every file system. The lock file goes.
+    fs.unlinkSync(lockPath)
+    const again = `${directory}-again`
+    fs.renameSync(directory, again)
+    const second = await acquireLock(again, { flock })
+    await first.release()
+    expect((await failure(acquireLock(again, { flock })))?.code).toBe('LOCKED')
+    await second.release()
+    fs.rmSync(again, { recursive: true })
+  })
+
   it('of a dead process is taken over', async () => {
     leave({ pid: deadPid() })
     await expectTaken({ flock })
@@ -249,7 +262,7 @@ describe.each(ways)('a lock %s', (_, flock) => {
       ['symbolic link', () => fs.symlinkSync(elsewhere, lockPath)],
       ['symbolic link', () => fs.symlinkSync(`${elsewhere}-missing`, lockPath)],
       ['directory', () => fs.mkdirSync(lockPath)],
-      ['not a regular file', () => execFileSync('mkfifo', [lockPath])],
+      ['not a regular file', () => execFileSync('sh', ['-c', 'mkfifo "$0"', lockPath])],
     ]
     for (const [kind, make] of kinds) {
       make()
