@@ -58,7 +58,7 @@ export class RunWriter {
   #firstSequence: number = Number.POSITIVE_INFINITY
   #lastSequence = 0
   #firstTable = 0
-  #isRenamed = false
+  #isNamed = false
   #isDone = false
 
   private constructor(
@@ -90,7 +90,11 @@ export class RunWriter {
   ): Promise<RunWriter> {
     const id = (options.random ?? randomBytes)(ID_BYTES)
     const path = join(directory, leftoverName(number, id))
-    const file = await storage.open(path, 'create')
+    const file = await storage.open(path, 'create').catch(async (error: unknown) => {
+      // It may have come into being all the same; nobody else has this name.
+      await storage.remove(path).catch(ignore)
+      throw error
+    })
     return new RunWriter(storage, directory, number, Uint8Array.from(id), file, options)
   }
 
@@ -100,7 +104,8 @@ export class RunWriter {
   }
 
   /**
-   * Adds an entry, whose key must be greater than that of the one before. Key and value are copied.
+   * Adds an entry, whose key must be greater than that of the one before. Key and value are copied. After a failure only
+   * `abort` is left to be called.
    *
    * @param size the accounting size, kept for readers
    * @param value null: a tombstone
@@ -151,8 +156,8 @@ export class RunWriter {
     this.#isDone = true
     await this.#output.settle()
     await this.#file.close().catch(ignore)
-    const name = this.#isRenamed ? runFileName(this.#number) : leftoverName(this.#number, this.#id)
-    await this.#storage.remove(join(this.#directory, name)).catch(ignore)
+    await this.#storage.remove(this.#leftoverPath).catch(ignore)
+    if (this.#isNamed) await this.#storage.remove(join(this.#directory, runFileName(this.#number))).catch(ignore)
   }
 
   #append(key: Uint8Array, keyLength: number, sequence: number, size: number, value: Uint8Array | null): void {
@@ -219,14 +224,17 @@ export class RunWriter {
     return summary
   }
 
-  /** W1. The rename may have happened although it failed, so from then on the file is looked for under its name. */
+  /** W1. A rename that fails may have happened nevertheless. */
   async #publish(): Promise<void> {
     await this.#file.sync()
     await this.#file.close()
-    const path = join(this.#directory, runFileName(this.#number))
-    await this.#storage.rename(join(this.#directory, leftoverName(this.#number, this.#id)), path)
-    this.#isRenamed = true
+    this.#isNamed = true
+    await this.#storage.rename(this.#leftoverPath, join(this.#directory, runFileName(this.#number)))
     await this.#storage.syncDirectory(this.#directory)
+  }
+
+  get #leftoverPath(): string {
+    return join(this.#directory, leftoverName(this.#number, this.#id))
   }
 }
 

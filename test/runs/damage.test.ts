@@ -1,0 +1,335 @@
+/** Whatever becomes of the bytes of a run: what was written, or CORRUPTION that names the file. Never anything else (R1). */
+import { crc32 } from 'node:zlib'
+import { describe, expect, it } from 'vitest'
+import { BlockCache } from '../../src/runs/cache.ts'
+import { FOOTER_BYTES } from '../../src/runs/footer.ts'
+import {
+  PART_BLOCK,
+  PART_FOOTER,
+  PART_INDEX,
+  PART_PAGE,
+  type RunSummary,
+  partSeed,
+  readUint16,
+  readUint32,
+  runFileName,
+  runSeedOf,
+  writeUint32,
+} from '../../src/runs/format.ts'
+import { RunReader } from '../../src/runs/reader.ts'
+import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import { Random, runs } from '../support/random.ts'
+import {
+  DIRECTORY,
+  type Entry,
+  codeOf,
+  emptyDisk,
+  expectEverything,
+  openRun,
+  plainEntries,
+  randomEntries,
+  writeRun,
+} from './run-files.ts'
+
+const path = `${DIRECTORY}/${runFileName(1)}`
+
+interface Sample {
+  readonly entries: readonly Entry[]
+  readonly summary: RunSummary
+  readonly bytes: Uint8Array
+}
+
+async function sampleOf(entries: readonly Entry[], blockBytes: number, number = 1): Promise<Sample> {
+  const storage = await emptyDisk()
+  const summary = await writeRun(storage, number, entries, { blockBytes })
+  return { entries, summary, bytes: storage.contents(`${DIRECTORY}/${runFileName(number)}`) }
+}
+
+/** A disk on which run 1 has these bytes. */
+function diskWith(bytes: Uint8Array): SimulatedStorage {
+  const storage = new SimulatedStorage({ maxDelayTurns: 0 })
+  storage.plant(DIRECTORY, 'directory')
+  storage.plant(path, bytes)
+  return storage
+}
+
+/** Reads everything in every way. The outcome: what was written, or CORRUPTION, and what `verify` then says. */
+async function outcome(
+  bytes: Uint8Array,
+  { entries, summary }: Sample,
+): Promise<{ code: string | undefined; problems: number | 'refused' }> {
+  const storage = diskWith(bytes)
+  let reader: RunReader
+  try {
+    reader = await openRun(storage, summary)
+  } catch (error) {
+    expect(error).toMatchObject({ code: 'CORRUPTION', message: expect.stringContaining(path) as string })
+    expect(storage.openFiles).toEqual([])
+    return { code: 'CORRUPTION', problems: 'refused' }
+  }
+  const code = await codeOf(() => expectEverything(reader, entries))
+  const problems = await reader.verify()
+  for (const problem of problems) {
+    expect(problem.file).toBe(path)
+    expect(problem.offset).toBeGreaterThanOrEqual(0)
+    expect(problem.offset).toBeLessThanOrEqual(Math.max(bytes.length, summary.bytes))
+  }
+  await reader.close()
+  return { code, problems: problems.length }
+}
+
+async function expectNoticed(bytes: Uint8Array, sample: Sample, what: string): Promise<void> {
+  const { code, problems } = await outcome(bytes, sample)
+  if (problems === 0) expect.fail(`verify does not notice ${what}`)
+  if (code !== 'CORRUPTION') expect.fail(`reading does not notice ${what}: ${code}`)
+}
+
+/** Sizes and places of the parts, from the footer. */
+function partsOf({ bytes }: Sample): { pagesAt: number; indexAt: number; footerAt: number; blocks: number } {
+  const footerAt = bytes.length - FOOTER_BYTES
+  return {
+    pagesAt: readUint32(bytes, footerAt + 72),
+    indexAt: readUint32(bytes, footerAt + 80),
+    footerAt,
+    blocks: readUint32(bytes, footerAt + 88),
+  }
+}
+
+/** Where the blocks begin and the last one ends. */
+function offsetsOf(sample: Sample): number[] {
+  const { indexAt, blocks } = partsOf(sample)
+  return Array.from({ length: blocks + 1 }, (_, i) => readUint32(sample.bytes, indexAt + i * 12))
+}
+
+/** Makes all checksums right again, as somebody would who forges a file. */
+function forgeChecksums(sample: Sample, bytes: Uint8Array): void {
+  const { pagesAt, indexAt, footerAt } = partsOf(sample)
+  const runSeed = runSeedOf(bytes.subarray(footerAt + 8, footerAt + 24))
+  const offsets = offsetsOf(sample)
+  for (let i = 0; i + 1 < offsets.length; i++) {
+    const part = bytes.subarray(offsets[i], offsets[i + 1])
+    writeUint32(part, 0, crc32(part.subarray(4), partSeed(runSeed, PART_BLOCK, i)))
+  }
+  for (let i = 0; pagesAt + i * 4096 < indexAt; i++) {
+    const part = bytes.subarray(pagesAt + i * 4096, pagesAt + (i + 1) * 4096)
+    writeUint32(part, 0, crc32(part.subarray(4), partSeed(runSeed, PART_PAGE, i)))
+  }
+  const index = bytes.subarray(indexAt, footerAt)
+  writeUint32(bytes, footerAt + 4, crc32(index, partSeed(runSeed, PART_INDEX, 0)))
+  writeUint32(bytes, footerAt, crc32(bytes.subarray(footerAt + 4), partSeed(runSeed, PART_FOOTER, 0)))
+}
+
+describe('a damaged run', () => {
+  it('is noticed whichever bit is wrong', async () => {
+    const sample = await sampleOf(plainEntries(24, 6), 200)
+    const { pagesAt, indexAt, blocks } = partsOf(sample)
+    expect(blocks).toBeGreaterThan(2)
+    const random = new Random('bits')
+    for (let byte = 0; byte < sample.bytes.length; byte++) {
+      // Pages are long and mostly zero: one bit of each of their bytes, every bit of all others.
+      const isPage = byte >= pagesAt && byte < indexAt
+      for (const bit of isPage ? [random.int(8)] : [0, 1, 2, 3, 4, 5, 6, 7]) {
+        const bytes = sample.bytes.slice()
+        bytes[byte]! ^= 1 << bit
+        await expectNoticed(bytes, sample, `bit ${bit} of byte ${byte}`)
+      }
+    }
+  })
+
+  it('is noticed at whatever length it is cut, and if something follows', async () => {
+    const sample = await sampleOf(plainEntries(40, 12), 500)
+    for (let length = 0; length < sample.bytes.length; length++) {
+      const { problems } = await outcome(sample.bytes.subarray(0, length), sample)
+      if (problems !== 'refused') expect.fail(`cut at ${length}`)
+    }
+    for (const tail of [1, 140, 4096]) {
+      const bytes = new Uint8Array(sample.bytes.length + tail)
+      bytes.set(sample.bytes)
+      if (tail === 140) bytes.set(sample.bytes.subarray(-140), sample.bytes.length)
+      expect((await outcome(bytes, sample)).problems).toBe('refused')
+    }
+  })
+
+  it('is noticed if it becomes shorter or goes bad while it is open', async () => {
+    const sample = await sampleOf(plainEntries(400, 12), 500)
+    const storage = diskWith(sample.bytes)
+    const reader = await openRun(storage, sample.summary, new BlockCache(0))
+    await expectEverything(reader, sample.entries)
+    const other = await storage.peer().open(path, 'write')
+    await other.truncate(700)
+    expect(await codeOf(() => expectEverything(reader, sample.entries))).toBe('CORRUPTION')
+    const scan = reader.scan()
+    expect(await codeOf(() => scan.load())).toBe('CORRUPTION')
+    expect((await reader.verify()).length).toBeGreaterThan(0)
+  })
+
+  it('is noticed if blocks are swapped, repeated or shifted', async () => {
+    // Values of one length, so that all blocks but the last are of one size.
+    const sample = await sampleOf(plainEntries(200, 40), 700)
+    const offsets = offsetsOf(sample)
+    const length = offsets[2]! - offsets[1]!
+    const same = offsets.slice(0, -1).filter((at, i) => offsets[i + 1]! - at === length)
+    expect(same.length).toBeGreaterThan(3)
+    for (const from of same) {
+      for (const to of same) {
+        if (from === to) continue
+        const swapped = sample.bytes.slice()
+        swapped.set(sample.bytes.subarray(from, from + length), to)
+        await expectNoticed(swapped, sample, `block at ${from} repeated at ${to}`)
+        swapped.set(sample.bytes.subarray(to, to + length), from)
+        await expectNoticed(swapped, sample, `blocks at ${from} and ${to} swapped`)
+      }
+    }
+  })
+
+  it('is noticed if a part of it, or all of it, comes from another run with the same entries', async () => {
+    const entries = plainEntries(60, 40)
+    const sample = await sampleOf(entries, 700)
+    const storage = await emptyDisk()
+    const random = new Random('another')
+    const other = {
+      entries,
+      summary: await writeRun(storage, 1, entries, {
+        blockBytes: 700,
+        random: (bytes) => Uint8Array.from({ length: bytes }, () => random.int(256)),
+      }),
+      bytes: storage.contents(path),
+    }
+    expect(other.bytes.length).toBe(sample.bytes.length)
+    const { pagesAt, indexAt, footerAt } = partsOf(sample)
+    const bounds = [...offsetsOf(sample).slice(0, -1), pagesAt, indexAt, footerAt, sample.bytes.length]
+    for (let i = 0; i + 1 < bounds.length; i++) {
+      const bytes = sample.bytes.slice()
+      bytes.set(other.bytes.subarray(bounds[i], bounds[i + 1]), bounds[i])
+      // The index is the same: its checksum, in the footer, is what says whose it is.
+      if (bounds[i] !== indexAt) await expectNoticed(bytes, sample, `another run's bytes from ${bounds[i]} on`)
+      const spliced = sample.bytes.slice()
+      spliced.set(other.bytes.subarray(bounds[i]), bounds[i])
+      await expectNoticed(spliced, sample, `another run from ${bounds[i]} on`)
+    }
+  })
+
+  it('is refused under the number of another, and if it is missing or no file', async () => {
+    const sample = await sampleOf(plainEntries(10), 700)
+    const storage = diskWith(sample.bytes)
+    storage.plant(`${DIRECTORY}/${runFileName(2)}`, sample.bytes)
+    const refusal = await openRun(storage, { ...sample.summary, number: 2 }).catch((error: Error) => error.message)
+    expect(refusal).toContain('run-000000000002.run is damaged at byte')
+    expect(refusal).toContain('another run than the one that the manifest lists: number')
+    expect(await codeOf(() => openRun(storage, { ...sample.summary, number: 3 }))).toBe('CORRUPTION')
+    storage.plant(`${DIRECTORY}/${runFileName(4)}`, 'directory')
+    expect(await codeOf(() => openRun(storage, { ...sample.summary, number: 4 }))).toBe('IO')
+    for (const [name, value] of Object.entries(sample.summary)) {
+      const other = typeof value === 'number' ? value + 1 : `0${(value as string).slice(1)}1`.slice(0, 32)
+      expect(await codeOf(() => openRun(storage, { ...sample.summary, [name]: other }))).toBe('CORRUPTION')
+    }
+  })
+
+  it('is refused by its version and its flags before anything else is looked at', async () => {
+    const sample = await sampleOf(plainEntries(10), 700)
+    const { footerAt } = partsOf(sample)
+    for (const [at, said] of [
+      [128, 'its version 2 is newer than 1'],
+      [127, 'flags of a newer version'],
+    ] as const) {
+      const bytes = sample.bytes.slice()
+      bytes[footerAt + at] = 2
+      if (at !== 128) forgeChecksums(sample, bytes)
+      await expect(openRun(diskWith(bytes), sample.summary)).rejects.toThrow(said)
+    }
+  })
+
+  it('never crashes, hangs or invents keys out of order, even if the checksums were forged', async () => {
+    for (let round = 0; round < runs(500); round++) {
+      const random = new Random(round)
+      const sample = await sampleOf(randomEntries(random, random.pick([3, 40])), random.pick([200, 2000]))
+      const bytes = sample.bytes.slice()
+      const { footerAt, pagesAt, indexAt } = partsOf(sample)
+      for (let i = 0; i <= random.int(3); i++) {
+        const at = random.pick([
+          random.int(pagesAt),
+          pagesAt + random.int(200),
+          indexAt + random.int(footerAt - indexAt),
+          footerAt + 28 + random.int(FOOTER_BYTES - 28),
+        ])
+        bytes[at] = random.pick([0, 1, 0x7f, 0x80, 0xff, random.int(256)])
+      }
+      forgeChecksums(sample, bytes)
+      const storage = diskWith(bytes)
+      // Reading ends, well or in CORRUPTION; codeOf passes on whatever else is thrown. What is read need not be right.
+      await codeOf(async () => {
+        const reader = await openRun(storage, sample.summary)
+        await reader.verify()
+        await codeOf(() => readAll(reader, sample))
+        await reader.close()
+      })
+    }
+  })
+
+  it('is noticed by verify if the checksums of a changed key, count, cell or separator were forged', async () => {
+    const sample = await sampleOf(plainEntries(100, 12), 700)
+    const { pagesAt, indexAt, footerAt, blocks } = partsOf(sample)
+    const cells = 16 + readUint16(sample.bytes, pagesAt + 12) * 2
+    const places = {
+      'a byte of a key': offsetsOf(sample)[1]! + 24 + 5 + 8,
+      'the number of entries': footerAt + 40,
+      'a cell': pagesAt + cells,
+      'a start of a bucket': pagesAt + 18,
+      'a zero of a page': pagesAt + 4000,
+      'a separator': footerAt - 1,
+      'a first table': footerAt + 112,
+      'the last sequence': footerAt + 64,
+      'where a block begins': indexAt + 12 * (blocks - 1),
+    }
+    for (const [what, at] of Object.entries(places)) {
+      const bytes = sample.bytes.slice()
+      bytes[at]! ^= 1
+      forgeChecksums(sample, bytes)
+      const { problems } = await outcome(bytes, sample).catch(() => ({ problems: 'wrong data' as const }))
+      if (problems === 'wrong data') {
+        const reader = await openRun(diskWith(bytes), sample.summary)
+        expect([what, (await reader.verify()).length > 0]).toEqual([what, true])
+      } else expect([what, problems === 0]).toEqual([what, false])
+    }
+  })
+
+  it('is reported whole: every damaged part with its place', async () => {
+    const sample = await sampleOf(plainEntries(200, 40), 700)
+    const offsets = offsetsOf(sample)
+    const { pagesAt } = partsOf(sample)
+    const bytes = sample.bytes.slice()
+    for (const at of [offsets[1]!, offsets[4]!, pagesAt]) bytes[at + 30]! ^= 0x10
+    const storage = diskWith(bytes)
+    const seen: number[] = []
+    const reader = await openRun(storage, sample.summary)
+    const problems = await reader.verify((checked) => void seen.push(checked))
+    expect(problems.map(({ offset }) => offset).sort((a, b) => a - b)).toEqual([offsets[1], offsets[4], pagesAt])
+    expect(seen.at(-1)).toBe(sample.bytes.length)
+  })
+
+  it('leaves failures of the device to be told from damage', async () => {
+    const sample = await sampleOf(plainEntries(40, 12), 500)
+    const storage = diskWith(sample.bytes)
+    const reader = await openRun(storage, sample.summary)
+    storage.fail({ kind: 'EIO', operation: 'read', times: 100 })
+    expect(await codeOf(() => expectEverything(reader, sample.entries))).toBe('IO')
+    expect(await codeOf(() => reader.verify())).toBe('IO')
+    storage.heal()
+    await expectEverything(reader, sample.entries)
+  })
+})
+
+/** Reads all that can be read, without a look at what it is. */
+async function readAll(reader: RunReader, { entries }: Sample): Promise<void> {
+  for (const { key } of entries) {
+    for (const high of [0, 2 ** 31, 2 ** 32 - 1]) reader.find(key, key.length, high, high)
+  }
+  const cursor = reader.cursor()
+  const bound = reader.summary.bytes
+  let steps = 0
+  while (cursor.next() && steps++ < bound) expect(cursor.value.length).toBeLessThanOrEqual(bound)
+  while (cursor.prev() && steps++ < 2 * bound) expect(cursor.keyLength).toBeLessThanOrEqual(bound)
+  for (const { key } of entries) cursor.seek(key, key.length, true)
+  const scan = reader.scan()
+  while (scan.next() || ((await scan.load()) && scan.next())) expect(steps++).toBeLessThan(3 * bound)
+}
