@@ -25,9 +25,10 @@ export interface Background {
 }
 
 /**
- * How many pauses of about 0.1 ms make a slice. They are counted, not timed, so that a simulation does the same every time.
+ * How many portions of work make a slice, of about 2 ms. They are counted, not timed, so that a simulation does the same
+ * every time.
  */
-const PAUSES_PER_SLICE = 16
+const SLICE_PORTIONS = 16
 
 /** Does the work on this thread, in slices of about 2 ms; between them everything else has a turn. */
 export function inlineBackground(storage: Storage, directory: string): Background {
@@ -83,7 +84,7 @@ class InlineBackground implements Background {
 class Slices implements JobControl {
   readonly kind: JobKind
   isCancelled = false
-  private pauses = 0
+  private portions = 0
 
   constructor(kind: JobKind) {
     this.kind = kind
@@ -93,8 +94,11 @@ class Slices implements JobControl {
     return this.isCancelled
   }
 
-  pause(): void | Promise<void> {
-    if (++this.pauses % PAUSES_PER_SLICE === 0) return nextTurn()
+  pause(portions: number): void | Promise<void> {
+    this.portions += portions
+    if (this.portions < SLICE_PORTIONS) return
+    this.portions = 0
+    return nextTurn()
   }
 }
 

@@ -50,6 +50,9 @@ export interface CheckpointResult {
 const GUESSED_ENTRY_BYTES = 128
 const MAX_GUESS = 1 << 20
 
+/** Work that reading a piece of log between two reports is, in portions. */
+const PIECE_PORTIONS = 16
+
 /**
  * Makes a run of sealed segments.
  *
@@ -67,7 +70,7 @@ export async function checkpoint(
   const expected = Math.min(MAX_GUESS, Math.ceil(logBytes / GUESSED_ENTRY_BYTES))
   const collected = new MemoryRun(hashSeedOf(job.databaseId), job.afterSequence, expected)
   await pacer.now()
-  await readSegments(storage, directory, job.databaseId, job.segments, collected, () => pacer.now())
+  await readSegments(storage, directory, job.databaseId, job.segments, collected, () => pacer.now(PIECE_PORTIONS))
   await collected.sortInSteps(() => pacer.now())
   return {
     run: await write(storage, directory, job, collected, pacer),

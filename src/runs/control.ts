@@ -5,8 +5,8 @@ import { VarveError } from '../errors.ts'
 export interface JobControl {
   /** Whether the result is not wanted any more: the work then rejects with `ABORTED` and leaves no file. */
   cancelled(): boolean
-  /** Called about every 0.1 ms of work; what it returns is awaited. */
-  pause?(): void | Promise<void>
+  /** Called after some work, `portions` of about 0.1 ms; what it returns is awaited. */
+  pause?(portions: number): void | Promise<void>
 }
 
 /** Entries between two looks at the control. */
@@ -28,10 +28,10 @@ export class Pacer {
     return this.now()
   }
 
-  /** As {@link tick}, after something that took longer than an entry. */
-  now(): void | Promise<void> {
+  /** As {@link tick}, after something that took so many portions of 0.1 ms. */
+  now(portions = 1): void | Promise<void> {
     if (this.control.cancelled()) throw cancelledError()
-    return this.control.pause?.()
+    return this.control.pause?.(portions)
   }
 }
 

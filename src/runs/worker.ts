@@ -7,8 +7,8 @@ import type { JobControl } from './control.ts'
 import { type MergeJob, mergeRuns } from './merge.ts'
 import { type JobMessage, type WorkerMessage, packError } from './worker-messages.ts'
 
-/** Two jobs may be under way: each lets the other have a turn after so many pauses of about 0.1 ms. */
-const PAUSES_PER_SLICE = 200
+/** Two jobs may be under way: each lets the other have a turn after so many portions of about 0.1 ms. */
+const SLICE_PORTIONS = 200
 
 const port = parentPort
 if (port === null) throw new Error('varve invariant violated: this module is started as a worker thread')
@@ -20,10 +20,15 @@ function tell(message: WorkerMessage): void {
 }
 
 function controlOf(flag: Int32Array): JobControl {
-  let pauses = 0
+  let done = 0
   return {
     cancelled: () => Atomics.load(flag, 0) !== 0,
-    pause: () => (++pauses % PAUSES_PER_SLICE === 0 ? nextTurn() : undefined),
+    pause: (portions) => {
+      done += portions
+      if (done < SLICE_PORTIONS) return
+      done = 0
+      return nextTurn()
+    },
   }
 }
 
