@@ -219,6 +219,32 @@ describe('counts', () => {
   })
 })
 
+describe('close', () => {
+  it("waits for calls in flight: the number of the descriptor may be somebody else's right after", async () => {
+    const events: string[] = []
+    let release = (): void => {}
+    const storage = withCalls({
+      write: (fd: number, data: Uint8Array, from: number, length: number, position: number, done: never) => {
+        release = () => fs.write(fd, data, from, length, position, done)
+      },
+      close: (fd: number, done: () => void) => {
+        events.push('close')
+        fs.close(fd, done)
+      },
+    })
+    const file = await storage.open(at('file'), 'create')
+    const writing = file.write(Uint8Array.of(1), 0).then(() => events.push('written'))
+    const closing = file.close()
+    await file.size().catch(() => events.push('refused'))
+    await new Promise((resolve) => setTimeout(resolve, 5))
+    expect(events).toEqual(['refused'])
+    release()
+    await Promise.all([writing, closing])
+    expect(events.sort()).toEqual(['close', 'refused', 'written'])
+    expect(fs.readFileSync(at('file'))).toHaveLength(1)
+  })
+})
+
 describe('interruptions', () => {
   it('are followed by another attempt, in every call', async () => {
     for (const code of ['EINTR', 'EAGAIN']) {
