@@ -28,6 +28,7 @@
 
 import type { VarveError } from '../errors.ts'
 import { type Storage, type StorageFile, isMissing } from '../storage/storage.ts'
+import { ActiveSegment } from './active.ts'
 import {
   FRAME_BYTES,
   FRAME_HEADER_BYTES,
@@ -392,7 +393,7 @@ class Recovery {
       const header = { ...this.#predecessor, started: true, segment: number, epoch, fileBytes }
       await taken.file.write(encodeHeader(header, databaseId, seed), 0)
       await taken.file.sync()
-      const segment = { ...taken, epoch, next }
+      const segment = new ActiveSegment(taken, epoch, next)
       const sealed = this.#recovered
       return new LogWriter(config, hooks, pool, { databaseId, seed, epoch, segment, sequence: this.#sequence, sealed })
     } catch (error) {

@@ -24,10 +24,13 @@
 import { VarveError, invariant } from '../errors.ts'
 import type { Key } from '../keys/index.ts'
 import type { StorageFile } from '../storage/storage.ts'
-import { CLOSED, FRAME_BYTES, framesFor, sealFrames } from './frame.ts'
+import { ActiveSegment, type SealedGroup } from './active.ts'
+import { BackgroundSync } from './background-sync.ts'
+import { CLOSED, FRAME_BYTES, framesFor } from './frame.ts'
+import { Group } from './group.ts'
 import { LatencyHistogram } from './latency.ts'
 import type { LogConfig, LogHooks, LogStats, SealedSegment } from './log.ts'
-import type { SegmentPool, TakenSegment } from './pool.ts'
+import type { SegmentPool } from './pool.ts'
 import { RecordBuffer, type TableDefinition } from './record.ts'
 import { encodeHeader } from './segment.ts'
 
@@ -40,53 +43,14 @@ const BUFFER_BYTES = GROUP_BYTES + (128 << 10)
 /** Larger pieces of memory, made for huge records, are given back. */
 const MAX_KEPT_BYTES = 2 * BUFFER_BYTES
 
-/** The records of one write, and who waits for them. */
-class Group {
-  readonly id: number
-  readonly records: RecordBuffer
-  isSettled: boolean
-  promise: Promise<void> | null
-  resolve: () => void
-  reject: (error: VarveError) => void
-
-  constructor(id: number, records: RecordBuffer) {
-    this.id = id
-    this.records = records
-    this.isSettled = false
-    this.promise = null
-    this.resolve = nothing
-    this.reject = nothing
-  }
-
-  /** One promise for all that wait. */
-  settled(): Promise<void> {
-    if (this.promise === null) {
-      this.promise = new Promise((resolve, reject) => {
-        this.resolve = resolve
-        this.reject = reject
-      })
-      // Whoever waits is told; that nobody does is no error of its own.
-      this.promise.catch(nothing)
-    }
-    return this.promise
-  }
-}
-
 /** A write to the segment that is under way. */
 interface GroupWrite {
   readonly group: Group
   readonly file: StorageFile
-  readonly data: Uint8Array
+  readonly bytes: Uint8Array
   readonly position: number
   readonly endFrame: number
   readonly startedMs: number
-}
-
-/** The segment that is being written. */
-export interface ActiveSegment extends TakenSegment {
-  readonly epoch: number
-  /** Where the next group goes. */
-  next: number
 }
 
 /** A header that is being written, to make its segment the newest. */
@@ -137,12 +101,6 @@ export class LogWriter {
   #appended: number
   #settled: number
   #synced: number
-  /** What the next promise will say. */
-  #syncedSegment: number
-  #syncedFrame: number
-  /** What the last one said, and where the last group ends that holds anything: a marker is due if it is beyond. */
-  #promisedFrame = 0
-  #contentFrame = 0
 
   /** Groups up to this one go into the current segment; then it is sealed. -1: nobody asked. */
   #rotateAfter = -1
@@ -150,12 +108,8 @@ export class LogWriter {
   #roomWaiters: Waiter[] = []
   #idleWaiters: (() => void)[] = []
 
-  /** `relaxed`: the sync under way, what is not covered by one, and when the next is due. */
-  #syncing: Promise<void> | null = null
-  #unsyncedCommits = 0
-  #unsyncedBytes = 0
-  #syncTimer: NodeJS.Timeout | null = null
-
+  /** `relaxed` only. */
+  readonly #background: BackgroundSync
   #idleTimer: NodeJS.Timeout | null = null
   #groupsAtIdleTimer = 0
 
@@ -190,8 +144,7 @@ export class LogWriter {
     this.#appended = start.sequence
     this.#settled = start.sequence
     this.#synced = start.sequence
-    this.#syncedSegment = start.segment.number
-    this.#syncedFrame = start.segment.next
+    this.#background = new BackgroundSync(config.flush, () => this.#sync())
     this.#gathering = this.#newGroup()
     pool.onStall = () => this.#freeRoom()
     pool.fill()
@@ -221,7 +174,7 @@ export class LogWriter {
 
   /** The place before which everything was durable. */
   get durableEnd(): { readonly segment: number; readonly frame: number } {
-    return { segment: this.#syncedSegment, frame: this.#syncedFrame }
+    return { segment: this.#current.number, frame: this.#current.syncedFrame }
   }
 
   get sealedSegments(): readonly SealedSegment[] {
@@ -321,16 +274,16 @@ export class LogWriter {
       this.#rewriteUnderWay()
       this.#succeedNow()
       groups = this.#takeAll()
-      const { file } = this.#current
+      const current = this.#current
+      const { file } = current
       for (const group of groups) {
         const { bytes, position } = this.#seal(group, 0)
         file.writeSync(bytes, position)
-        this.#unsyncedBytes += bytes.length
-        if (this.#isFull && file.synced) this.#advanceSynced()
+        if (file.synced) current.syncedFrame = current.next
       }
       if (this.#isFull && !file.synced) {
         file.syncSync()
-        this.#advanceSynced()
+        current.syncedFrame = current.next
       }
     } catch (error) {
       throw this.#poison(error)
@@ -339,7 +292,7 @@ export class LogWriter {
     const writing = this.#writing?.group
     if (writing !== undefined) this.#settle(writing)
     for (const group of groups) this.#settleAndFree(group)
-    if (!this.#isFull) this.#syncWhenDue()
+    if (!this.#isFull) this.#background.startWhenDue()
     this.#continue()
   }
 
@@ -441,7 +394,7 @@ export class LogWriter {
 
   #closeGathering(): void {
     const group = this.#gathering
-    if (group.records.payloadBytes === 0) return
+    if (group.isEmpty) return
     this.#queue.push(group)
     this.#queuedBytes += group.records.payloadBytes
     this.#gathering = this.#newGroup()
@@ -454,7 +407,7 @@ export class LogWriter {
 
   /** The last group that holds anything and is not settled. */
   #lastGroup(): Group | null {
-    if (this.#gathering.records.payloadBytes > 0) return this.#gathering
+    if (!this.#gathering.isEmpty) return this.#gathering
     const writing = this.#writing?.group
     return this.#queue.at(-1) ?? (writing === undefined || writing.isSettled ? null : writing)
   }
@@ -466,7 +419,7 @@ export class LogWriter {
       if (this.#queue.length === 0) this.#closeGathering()
       const group = this.#queue[0]
       if (this.#rotateAfter >= 0 && (group === undefined || group.id > this.#rotateAfter)) {
-        if (this.#current.next > 1 && !this.#isDraining) {
+        if (!this.#current.isEmpty && !this.#isDraining) {
           this.#pool.force()
           return this.#startRotation()
         }
@@ -479,44 +432,30 @@ export class LogWriter {
       if (!this.#writeRelaxed(group)) return
     }
     if (this.#isDone()) this.#becomeIdle()
-    if (!this.#isFull) this.#syncWhenDue()
+    if (!this.#isFull) this.#background.startWhenDue()
   }
 
-  /** One frame is left for a marker; a group larger than any segment has to start one. */
+  /** A group larger than any segment has to start one. */
   #fits(frames: number): boolean {
-    const { next, fileBytes } = this.#current
-    return this.#isDraining || next === 1 || next + frames < fileBytes / FRAME_BYTES
+    return this.#isDraining || this.#current.isEmpty || this.#current.fits(frames)
   }
 
-  /** A group as it will stand in the current segment. */
-  #seal(group: Group, flags: number): { readonly bytes: Uint8Array; readonly position: number } {
+  /** A group as it goes to the file of the current segment. */
+  #seal(group: Group, flags: number): SealedGroup {
     const { records } = group
-    const current = this.#current
-    const frame = current.next
-    const place = {
-      seed: this.#start.seed,
-      segment: current.number,
-      epoch: current.epoch,
-      frame,
-      syncedSegment: this.#syncedSegment,
-      syncedFrame: this.#syncedFrame,
-    }
-    const frames = sealFrames(records.memory, records.payloadBytes, place, flags)
-    current.next = frame + frames
-    this.#promisedFrame = this.#syncedSegment === current.number ? this.#syncedFrame : 0
-    if (records.payloadBytes > 0) this.#contentFrame = current.next
+    const sealed = this.#current.seal(records, this.#start.seed, flags)
     this.#groups++
     this.#commits += records.commits
-    this.#bytesWritten += frames * FRAME_BYTES
-    return { bytes: records.memory.bytes.subarray(0, frames * FRAME_BYTES), position: frame * FRAME_BYTES }
+    this.#bytesWritten += sealed.bytes.length
+    if (!this.#isFull) this.#background.wrote(records.commits, sealed.bytes.length)
+    return sealed
   }
 
   /** `full`: one write, durable when it returns. */
   #write(group: Group, flags: number): void {
     const { file } = this.#current
-    const { bytes, position } = this.#seal(group, flags)
-    const startedMs = this.#hooks.now()
-    const write = { group, file, data: bytes, position, endFrame: this.#current.next, startedMs }
+    const { bytes, position, endFrame } = this.#seal(group, flags)
+    const write = { group, file, bytes, position, endFrame, startedMs: this.#hooks.now() }
     this.#isBusy = true
     this.#writing = write
     const written = file.synced ? file.write(bytes, position) : file.write(bytes, position).then(() => file.sync())
@@ -526,43 +465,37 @@ export class LogWriter {
     )
   }
 
-  #written(write: GroupWrite): void {
+  #written({ group, endFrame, startedMs }: GroupWrite): void {
     if (this.#poisoned !== null) return
-    this.#measure(write.startedMs)
+    this.#measure(startedMs)
     this.#writing = null
     this.#isBusy = false
-    // Unless flushSync came in between, everything up to the end of this group is durable now.
-    if (!write.group.isSettled) {
-      this.#syncedSegment = this.#current.number
-      this.#syncedFrame = write.endFrame
-    }
-    this.#settleAndFree(write.group)
+    // If flushSync came in between, more than this group is durable already.
+    if (!group.isSettled) this.#current.syncedFrame = endFrame
+    this.#settleAndFree(group)
     this.#continue()
   }
 
-  /** `relaxed`: settled once the operating system has it. */
+  /** `relaxed`: settled once the operating system has it. Returns whether it has. */
   #writeRelaxed(group: Group): boolean {
     try {
       const { bytes, position } = this.#seal(group, 0)
       this.#current.file.writeSync(bytes, position)
-      this.#unsyncedBytes += bytes.length
     } catch (error) {
       this.#poison(error)
       return false
     }
-    this.#unsyncedCommits += group.records.commits
     this.#settleAndFree(group)
     return true
   }
 
   #settle(group: Group): void {
     if (group.isSettled) return
-    group.isSettled = true
     const { lastSequence, payloadBytes } = group.records
     this.#queuedBytes -= payloadBytes
     this.#settled = lastSequence
     if (this.#isFull) this.#synced = lastSequence
-    group.resolve()
+    group.settle()
     this.#freeRoom()
   }
 
@@ -582,7 +515,7 @@ export class LogWriter {
   }
 
   #isDone(): boolean {
-    return this.#queue.length === 0 && this.#gathering.records.payloadBytes === 0
+    return this.#queue.length === 0 && this.#gathering.isEmpty
   }
 
   // Synchronous settling
@@ -591,8 +524,8 @@ export class LogWriter {
   #rewriteUnderWay(): void {
     const write = this.#writing
     if (write === null || write.group.isSettled) return
-    write.file.writeSync(write.data, write.position)
-    if (write.file.synced) this.#advanceSynced()
+    write.file.writeSync(write.bytes, write.position)
+    if (write.file.synced) this.#current.syncedFrame = write.endFrame
   }
 
   /** A header that is being written is made durable, and its segment the current one. */
@@ -603,12 +536,6 @@ export class LogWriter {
     file.writeSync(succession.header, 0)
     if (!file.synced) file.syncSync()
     this.#succeed(succession)
-  }
-
-  /** Everything in the current segment is durable. */
-  #advanceSynced(): void {
-    this.#syncedSegment = this.#current.number
-    this.#syncedFrame = this.#current.next
   }
 
   // Rotation
@@ -633,10 +560,10 @@ export class LogWriter {
 
   async #rotate(): Promise<void> {
     const taken = await this.#pool.take()
-    while (!this.#isFull && this.#syncedFrame < this.#current.next) await this.#syncThrough(this.#current.next)
+    while (!this.#isFull && !this.#current.isSynced) await this.#syncThrough(this.#current.next)
     if (this.#poisoned !== null) return taken.file.close()
     // From here on the end of the old segment is fixed: flushSync goes to the new one.
-    const segment: ActiveSegment = { ...taken, epoch: this.#start.epoch, next: 1 }
+    const segment = new ActiveSegment(taken, this.#start.epoch, 1)
     const succession = { segment, header: this.#headerOf(segment) }
     this.#succession = succession
     const startedMs = this.#hooks.now()
@@ -667,11 +594,8 @@ export class LogWriter {
     this.#succession = null
     this.#current = segment
     this.#bytesWritten += FRAME_BYTES
-    this.#advanceSynced()
-    this.#promisedFrame = 0
-    this.#contentFrame = 0
-    this.#unsyncedBytes = 0
-    this.#unsyncedCommits = 0
+    this.#synced = this.#settled
+    this.#background.forget()
     const bytes = next * FRAME_BYTES
     this.#sealed.push({ number, fromFrame: 1, endFrame: next, lastSequence: this.#settled, bytes })
     this.#sealedBytes += bytes
@@ -693,50 +617,25 @@ export class LogWriter {
 
   // Waiting for the disk in `relaxed`
 
-  #syncWhenDue(): void {
-    if (this.#unsyncedBytes === 0 || this.#poisoned !== null) return
-    const { commits, bytes, intervalMs } = this.#config.flush
-    if (this.#unsyncedCommits >= commits || this.#unsyncedBytes >= bytes) {
-      this.#startSync().catch(nothing)
-    } else if (this.#syncTimer === null) {
-      this.#syncTimer = setTimeout(() => {
-        this.#syncTimer = null
-        if (this.#unsyncedBytes > 0 && this.#poisoned === null) this.#startSync().catch(nothing)
-      }, intervalMs).unref()
-    }
-  }
-
   /** Everything before this frame of the current segment is durable on return. */
   async #syncThrough(frame: number): Promise<void> {
-    const { number } = this.#current
-    while (this.#current.number === number && this.#syncedFrame < frame) await this.#startSync()
-  }
-
-  /** Joins the sync under way, which need not cover what was written after it began. */
-  #startSync(): Promise<void> {
-    this.#syncing ??= this.#sync().finally(() => {
-      this.#syncing = null
-      this.#syncWhenDue()
-    })
-    return this.#syncing
+    const current = this.#current
+    while (this.#current === current && current.syncedFrame < frame) await this.#background.start()
   }
 
   async #sync(): Promise<void> {
-    const { number, next, file } = this.#current
+    const current = this.#current
+    const { next } = current
     const sequence = this.#settled
-    this.#unsyncedBytes = 0
-    this.#unsyncedCommits = 0
     const startedMs = this.#hooks.now()
     try {
-      await file.sync()
+      await current.file.sync()
     } catch (error) {
       throw this.#poison(error)
     }
     this.#measure(startedMs)
     this.#synced = Math.max(this.#synced, sequence)
-    if (this.#current.number !== number) return
-    this.#syncedSegment = number
-    this.#syncedFrame = next
+    current.syncedFrame = next
   }
 
   #measure(startedMs: number): void {
@@ -750,7 +649,7 @@ export class LogWriter {
     for (const resolve of this.#idleWaiters.splice(0)) resolve()
     if (this.#isDraining) return
     if (!this.#fits(1) && this.#pool.spareCount > 0) this.#startRotation()
-    else if (this.#needsMarker() && this.#idleTimer === null) this.#awaitIdleness()
+    else if (this.#current.needsMarker && this.#idleTimer === null) this.#awaitIdleness()
   }
 
   #idle(): Promise<void> {
@@ -760,38 +659,26 @@ export class LogWriter {
     })
   }
 
-  /** The last group cannot be told from a torn one: no frame behind it says that it was durable. */
-  #needsMarker(): boolean {
-    const { next, fileBytes } = this.#current
-    return this.#contentFrame > this.#promisedFrame && next < fileBytes / FRAME_BYTES
-  }
-
   #awaitIdleness(): void {
     this.#groupsAtIdleTimer = this.#groups
     this.#idleTimer = setTimeout(() => {
       this.#idleTimer = null
-      if (this.#poisoned !== null || this.#isDraining) return
-      const wasIdle = this.#groups === this.#groupsAtIdleTimer && this.#isDone() && !this.#isBusy
-      if (wasIdle && this.#isSynced()) this.#writeIdleMarker()
-      else this.#awaitIdleness()
+      this.#markIfIdle()
     }, this.#config.idleMarkerMs).unref()
   }
 
-  #isSynced(): boolean {
-    if (this.#syncedFrame >= this.#current.next) return true
-    if (!this.#isFull) this.#startSync().catch(nothing)
-    return false
-  }
-
-  #writeIdleMarker(): void {
-    if (!this.#needsMarker()) return
-    if (this.#isFull) this.#write(this.#newMarker(), 0)
+  #markIfIdle(): void {
+    const isIdle = this.#groups === this.#groupsAtIdleTimer && this.#isDone() && !this.#isBusy
+    if (this.#poisoned !== null || this.#isDraining || (isIdle && !this.#current.needsMarker)) return
+    if (isIdle && !this.#isFull && !this.#current.isSynced) this.#background.start().catch(nothing)
+    if (!isIdle || !this.#current.isSynced) this.#awaitIdleness()
+    else if (this.#isFull) this.#write(this.#newMarker(), 0)
     else this.#writeRelaxed(this.#newMarker())
   }
 
   /** The marker of a clean end: nothing follows, so that the next opening need not look for it. */
   async #writeLastMarker(): Promise<void> {
-    if (this.#current.next === 1) return
+    if (this.#current.isEmpty) return
     const { file } = this.#current
     const { bytes, position } = this.#seal(this.#newMarker(), CLOSED)
     await file.write(bytes, position)
@@ -799,9 +686,8 @@ export class LogWriter {
   }
 
   #stopTimers(): void {
-    if (this.#syncTimer !== null) clearTimeout(this.#syncTimer)
+    this.#background.stop()
     if (this.#idleTimer !== null) clearTimeout(this.#idleTimer)
-    this.#syncTimer = null
     this.#idleTimer = null
   }
 
@@ -818,9 +704,9 @@ export class LogWriter {
     const error = poisoning(cause)
     this.#poisoned = error
     this.#stopTimers()
-    this.#writing?.group.reject(error)
-    for (const group of this.#queue.splice(0)) group.reject(error)
-    this.#gathering.reject(error)
+    this.#writing?.group.fail(error)
+    for (const group of this.#queue.splice(0)) group.fail(error)
+    this.#gathering.fail(error)
     for (const { reject } of this.#roomWaiters.splice(0)) reject(error)
     for (const { reject } of this.#rotateWaiters.splice(0)) reject(error)
     for (const resolve of this.#idleWaiters.splice(0)) resolve()
