@@ -50,7 +50,7 @@ export const BLOCK_HEADER_BYTES = 24
 /** Entries from one restart to the next. */
 export const RESTART_INTERVAL = 16
 
-export const KIND_PUT = 0
+const KIND_PUT = 0
 export const KIND_TOMBSTONE = 1
 
 /** Five numbers of an entry, at their longest, and its share of a restart. */
@@ -157,11 +157,18 @@ function zigzag(number: number): number {
 
 /** LEB128, for integers from 0 to 2^53. Returns the offset behind it. */
 function writeVarint(bytes: Uint8Array, at: number, number: number): number {
-  while (number >= 0x80) {
-    bytes[at++] = (number % 0x80) | 0x80
-    number = Math.floor(number / 0x80)
+  if (number >= 2 ** 31) {
+    // The lower four groups of seven bits, then the rest, which fits into 31 bits again.
+    let low = number % 2 ** 28
+    for (let i = 0; i < 4; i++, low >>>= 7) bytes[at++] = low | 0x80
+    number = Math.floor(number / 2 ** 28)
   }
-  bytes[at++] = number
+  let rest = number | 0
+  while (rest >= 0x80) {
+    bytes[at++] = rest | 0x80
+    rest >>>= 7
+  }
+  bytes[at++] = rest
   return at
 }
 

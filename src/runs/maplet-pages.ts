@@ -59,10 +59,10 @@ export interface PageShape {
 const MOST_FIELD_BITS = 24
 
 /** Most blocks that a run can have. */
-export const MAX_BLOCKS: number = 2 ** MOST_FIELD_BITS
+const MAX_BLOCKS: number = 2 ** MOST_FIELD_BITS
 
 /** The shape for so many entries in so many blocks. The rate is kept down to 5e-7. */
-export function pageShape(entries: number, blocks: number, falsePositiveRate: number): PageShape {
+function pageShape(entries: number, blocks: number, falsePositiveRate: number): PageShape {
   const fingerprintBits = Math.ceil(Math.log2(BUCKET_LOAD / falsePositiveRate))
   return {
     buckets: Math.ceil(entries / BUCKET_LOAD),
