@@ -28,6 +28,7 @@ import {
   openRun,
   plainEntries,
   randomEntries,
+  storedKey,
   writeRun,
 } from './run-files.ts'
 
@@ -290,6 +291,47 @@ describe('a damaged run', () => {
         const reader = await openRun(diskWith(bytes), sample.summary)
         expect([what, (await reader.verify()).length > 0]).toEqual([what, true])
       } else expect([what, problems === 0]).toEqual([what, false])
+    }
+  })
+
+  it('is refused by whoever reads an entry that is not well-formed, even if the checksums were forged (E2)', async () => {
+    const entries = [
+      { key: storedKey(1, 7, 7, 7, 7), sequence: 1, size: 6, value: Uint8Array.of(1, 2, 3, 4, 5) },
+      { key: storedKey(1, 7, 7, 8, 8), sequence: 1, size: 6, value: Uint8Array.of(1, 2, 3, 4, 5) },
+    ]
+    const sample = await sampleOf(entries, 700)
+    const first = 24
+    const second = first + 5 + 8 + 5
+    const restart = second + 5 + 2 + 5
+    expect([...sample.bytes.subarray(second, second + 5)]).toEqual([6, 2 * 4, 5, 2, 0])
+    expect(readUint32(sample.bytes, restart)).toBe(first)
+    const edits: [what: string, at: number, byte: number][] = [
+      ['a restart shares bytes', first, 1],
+      ['more bytes are shared than the key before has', second, 9],
+      ['a kind that is not known', first + 1, 8 * 4 + 2],
+      ['a key beyond the end', second + 1, 31 * 4],
+      ['a value beyond the end', second + 2, 6],
+      ['a size below zero', first + 3, 11],
+      ['a sequence below zero', first + 4, 3],
+      ['a number without an end', second + 2, 0xff],
+      ['a restart into the header', restart, 23],
+      ['a restart behind the entries', restart, restart],
+    ]
+    for (const [what, at, byte] of edits) {
+      const bytes = sample.bytes.slice()
+      bytes[at] = byte
+      if (what === 'a number without an end') bytes.fill(0xff, at, restart)
+      forgeChecksums(sample, bytes)
+      const storage = diskWith(bytes)
+      const reader = await openRun(storage, sample.summary)
+      const walk = await codeOf(() => {
+        const cursor = reader.cursor()
+        cursor.last()
+        while (cursor.prev());
+        while (cursor.next());
+      })
+      const problems = await reader.verify()
+      expect([what, walk, problems.length]).toEqual([what, 'CORRUPTION', 1])
     }
   })
 

@@ -148,7 +148,7 @@ export function expectAt(
   if (!agrees(at, entry)) expect.fail(`other fields: ${hex(entry.key)}`)
 }
 
-function hex(bytes: Uint8Array): string {
+export function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex')
 }
 

@@ -8,6 +8,7 @@ import {
   expectEverything,
   expectFound,
   find,
+  hex,
   openRun,
   order,
   randomBytes,
@@ -95,6 +96,24 @@ describe('a run', () => {
         if (isThere === undefined) expect(find(reader, key)).toBe(false)
         else expectFound(reader, isThere)
       }
+    }
+  })
+
+  it('does not find keys that are not there, however often the maplet sends it to their block', async () => {
+    for (let round = 0; round < runs(30); round++) {
+      const random = new Random(3000 + round)
+      const entries = randomEntries(random, random.pick([10, 100, 400]), 20)
+      const storage = await emptyDisk()
+      const summary = await writeRun(storage, 1, entries, { falsePositiveRate: 1, blockBytes: 32_768 })
+      const reader = await openRun(storage, summary)
+      const keys = new Map(entries.map((entry) => [hex(entry.key), entry]))
+      for (let i = 0; i < 1000; i++) {
+        const key = probe(random, entries)
+        const entry = keys.get(hex(key))
+        if (entry === undefined) expect(find(reader, key)).toBe(false)
+        else expectFound(reader, entry)
+      }
+      expect(reader.falsePositives).toBeGreaterThan(50)
     }
   })
 
