@@ -23,7 +23,7 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { VarveError } from '../errors.ts'
-import { type Storage, type StorageFile, isMissing } from '../storage/storage.ts'
+import { type Storage, type StorageFile, errnoOf, isMissing } from '../storage/storage.ts'
 import type { RunSummary } from './format.ts'
 import { Checks } from './manifest-checks.ts'
 
@@ -117,16 +117,10 @@ export async function writeManifest(
   const path = join(directory, MANIFEST_NAME)
   const temporary = `${path}.tmp-${randomBytes(8).toString('hex')}`
   const bytes = encodeManifest(manifest)
-  const file = await storage.open(temporary, 'create')
   try {
-    try {
-      await file.write(bytes, 0)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
+    await writeWhole(storage, temporary, bytes)
   } catch (error) {
-    await storage.remove(temporary).catch(() => {})
+    if (errnoOf(error) !== 'EEXIST') await storage.remove(temporary).catch(() => {})
     throw error
   }
   renaming()
@@ -137,6 +131,16 @@ export async function writeManifest(
     throw error
   }
   await storage.syncDirectory(directory)
+}
+
+async function writeWhole(storage: Storage, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await storage.open(path, 'create')
+  try {
+    await file.write(bytes, 0)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
 }
 
 /** The bytes of the file. What is not a valid manifest is not written either. */
@@ -293,5 +297,9 @@ function checkTogether(
     checks.that(run.tombstones <= run.entries, `run ${run.number} has more tombstones than entries`)
     checks.that(run.firstSequence <= run.lastSequence, `run ${run.number} ends before it begins`)
     checks.that(run.lastSequence <= sequence, `run ${run.number} goes beyond commit ${sequence}`)
+  }
+  for (const [index, older] of runs.slice(1).entries()) {
+    const isInOrder = (runs[index] as RunSummary).firstSequence > older.lastSequence
+    checks.that(isInOrder, `runs are out of order: run ${older.number} has commits of the one before it`)
   }
 }
