@@ -8,14 +8,7 @@ import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { Random, runs, seed } from '../support/random.ts'
 import { Ledger, optionsFor, someChanges } from './sessions.ts'
 
-/** What of the life has come to its end before the crash. */
-interface Life {
-  readonly ledger: Ledger
-  backups: { readonly path: string; readonly sequence: number }[]
-}
-
-async function live(storage: SimulatedStorage, life: Life, random: Random): Promise<void> {
-  const { ledger } = life
+async function live(storage: SimulatedStorage, ledger: Ledger, random: Random): Promise<void> {
   const write = async (directory: Directory, commits: number): Promise<void> => {
     const pending: Promise<void>[] = []
     for (let i = 0; i < commits; i++) {
@@ -26,23 +19,20 @@ async function live(storage: SimulatedStorage, life: Life, random: Random): Prom
     await Promise.all(pending)
   }
   let directory = await Directory.open(optionsFor(storage))
-  await write(directory, 6)
-  await directory.checkpoint()
-  await write(directory, 6)
-  const checkpoint = directory.checkpoint()
   await write(directory, 4)
+  await directory.checkpoint()
+  await write(directory, 2)
+  const checkpoint = directory.checkpoint()
+  await write(directory, 2)
   await checkpoint
   await directory.close()
 
   directory = await Directory.open(optionsFor(storage))
   ledger.expectFound(directory)
-  await write(directory, 5)
-  const least = ledger.acknowledged
+  await write(directory, 2)
   await directory.backup('/data/copy')
-  life.backups.push({ path: '/data/copy', sequence: least })
-  await write(directory, 3)
   await directory.compact()
-  await write(directory, 8)
+  await write(directory, 4)
   await directory.close()
 }
 
@@ -53,39 +43,40 @@ async function died(storage: SimulatedStorage, work: Promise<unknown>): Promise<
 }
 
 describe('a directory whose power fails', () => {
-  const lives = runs(2)
+  const lives = runs(1)
   for (let number = 0; number < lives; number++) {
     it(`keeps what was acknowledged, whole, after any operation (life ${number})`, { timeout: 120_000 }, async () => {
-      const full = new SimulatedStorage({ seed: seed + number, synced: number % 2 === 0 })
-      await live(full, { ledger: new Ledger(), backups: [] }, new Random(number))
-      const operations = full.operations
-      expect(operations).toBeGreaterThan(100)
-      for (let n = 1; n <= operations; n++) {
-        const storage = new SimulatedStorage({ seed: seed + number, synced: number % 2 === 0 })
-        const life: Life = { ledger: new Ledger(), backups: [] }
+      const machine = { seed: seed + number, synced: number % 2 === 0 }
+      const full = new SimulatedStorage(machine)
+      await live(full, new Ledger(), new Random(number))
+      expect(full.operations).toBeGreaterThan(100)
+      for (let n = 1; n <= full.operations; n++) {
+        const storage = new SimulatedStorage(machine)
+        const ledger = new Ledger()
         storage.stopAt(n)
-        await died(storage, live(storage, life, new Random(number)))
-        await recover(storage.halted ? storage.crash({ seed: n }) : storage.crash({ seed: n }), life, new Random(n))
+        await died(storage, live(storage, ledger, new Random(number)))
+        // One disk in eight is that of a killed process: everything written is there, and nothing more durable for it.
+        await recover(n % 8 === 0 ? storage.kill() : storage.crash({ seed: n }), ledger, new Random(n))
       }
     })
   }
 })
 
 /** Opens again and again, with the power failing in between, until an open succeeds; then goes on working. */
-async function recover(found: SimulatedStorage, life: Life, random: Random): Promise<void> {
+async function recover(found: SimulatedStorage, ledger: Ledger, random: Random): Promise<void> {
   let storage = found
-  for (let depth = 0; depth < 3; depth++) {
+  for (let depth = 0; depth < 2; depth++) {
     storage.stopAt(storage.operations + random.between(1, 40))
     let directory: Directory | undefined
     const opening = Directory.open(optionsFor(storage)).then(async (opened) => {
       directory = opened
-      life.ledger.expectFound(opened)
+      ledger.expectFound(opened)
       await opened.close()
     })
     if (await died(storage, opening)) {
       storage = storage.crash({ seed: random.uint32() })
       // What a recovery has served may have been read by somebody: from then on it must stay.
-      if (directory !== undefined) life.ledger.acknowledged = Math.max(life.ledger.acknowledged, directory.sequence)
+      if (directory !== undefined) ledger.acknowledged = Math.max(ledger.acknowledged, directory.sequence)
     } else {
       await opening
       break
@@ -93,13 +84,13 @@ async function recover(found: SimulatedStorage, life: Life, random: Random): Pro
   }
   storage.stopAt(Infinity)
   const directory = await Directory.open(optionsFor(storage))
-  life.ledger.expectFound(directory)
-  life.ledger.resume(directory)
-  await life.ledger.commit(directory, someChanges(random, 12, 400))
+  ledger.expectFound(directory)
+  ledger.resume(directory)
+  await ledger.commit(directory, someChanges(random, 12, 400))
   await directory.checkpoint()
   expect((await directory.verify()).problems).toEqual([])
   await directory.close()
   const again = await Directory.open(optionsFor(storage))
-  life.ledger.expectFound(again)
+  ledger.expectFound(again)
   await again.close()
 }
