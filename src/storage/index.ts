@@ -6,7 +6,6 @@ export {
   errnoOf,
   ioError,
   isMissing,
-  type OpenMode,
   type Storage,
   type StorageFile,
 } from './storage.ts'

@@ -57,6 +57,12 @@ export function isInterruption(error: unknown): boolean {
   return code === 'EINTR' || code === 'EAGAIN'
 }
 
+/** Goes on after an interruption: at once at first, later with pauses. */
+export function pause(interruptions: number, next: () => void): void {
+  if (interruptions > PATIENT_AFTER) setTimeout(next, 1)
+  else next()
+}
+
 /** Makes an asynchronous call, again if it is interrupted. Rejects with the error of the system. */
 export function call<T>(start: (done: Done<T>) => void): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -64,10 +70,8 @@ export function call<T>(start: (done: Done<T>) => void): Promise<T> {
     const attempt = (): void => {
       start((error, value) => {
         if (error === null) resolve(value)
-        else if (isInterruption(error) && ++interruptions <= MAX_INTERRUPTIONS) {
-          if (interruptions > PATIENT_AFTER) setTimeout(attempt, 1)
-          else attempt()
-        } else reject(error)
+        else if (isInterruption(error) && ++interruptions <= MAX_INTERRUPTIONS) pause(interruptions, attempt)
+        else reject(error)
       })
     }
     attempt()

@@ -6,7 +6,7 @@
  * the next attempt.
  */
 import { ioError, type StorageFile } from './storage.ts'
-import { call, callSync, type NodeSystem } from './node-calls.ts'
+import { call, callSync, isInterruption, MAX_INTERRUPTIONS, type NodeSystem, pause } from './node-calls.ts'
 
 /**
  * Most bytes of one call: the kernel would not move more than 2 GiB at once (Linux), or would refuse to (macOS). Smaller
@@ -36,19 +36,7 @@ export class NodeFile implements StorageFile {
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
-    return this.#run('read', async () => {
-      let filled = 0
-      while (filled < target.length) {
-        const length = Math.min(target.length - filled, MAX_CALL_BYTES)
-        const from = filled
-        const count = await call<number>((done) => {
-          this.#system.calls.read(this.#fd, target, from, length, position + from, done)
-        })
-        if (count === 0) break
-        filled += count
-      }
-      return filled
-    })
+    return this.#move('read', target, position)
   }
 
   readSync(target: Uint8Array, position: number): number {
@@ -66,18 +54,7 @@ export class NodeFile implements StorageFile {
   }
 
   write(data: Uint8Array, position: number): Promise<void> {
-    return this.#run('write', async () => {
-      let written = 0
-      while (written < data.length) {
-        const length = Math.min(data.length - written, MAX_CALL_BYTES)
-        const from = written
-        const count = await call<number>((done) => {
-          this.#system.calls.write(this.#fd, data, from, length, position + from, done)
-        })
-        if (count === 0) throw noSpace()
-        written += count
-      }
-    })
+    return this.#move('write', data, position)
   }
 
   writeSync(data: Uint8Array, position: number): void {
@@ -126,6 +103,44 @@ export class NodeFile implements StorageFile {
         if (error === null || error === undefined || error.code === 'EINTR') resolve()
         else reject(ioError('close', this.path, error))
       })
+    })
+  }
+
+  /** Reads or writes all of it: one promise and one closure however often, because each group of commits waits for one. */
+  #move<T extends number | void>(action: 'read' | 'write', bytes: Uint8Array, position: number): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#refuseIfClosed(action)
+      let moved = 0
+      let interruptions = 0
+      const finish = (error?: Error): void => {
+        if (--this.#busy === 0) this.#idle?.()
+        if (error === undefined) resolve(moved as T)
+        else reject(ioError(action, this.path, error))
+      }
+      const next = (): void => {
+        const length = Math.min(bytes.length - moved, MAX_CALL_BYTES)
+        const { calls } = this.#system
+        try {
+          if (action === 'read') calls.read(this.#fd, bytes, moved, length, position + moved, ended)
+          else calls.write(this.#fd, bytes, moved, length, position + moved, ended)
+        } catch (error) {
+          // Node itself refuses, as it does a position that is no integer.
+          finish(error as Error)
+        }
+      }
+      const ended = (error: Error | null, count: number): void => {
+        if (error !== null) {
+          if (isInterruption(error) && ++interruptions <= MAX_INTERRUPTIONS) pause(interruptions, next)
+          else finish(error)
+          return
+        }
+        moved += count
+        if (moved < bytes.length && count > 0) next()
+        else finish(moved < bytes.length && action === 'write' ? noSpace() : undefined)
+      }
+      this.#busy++
+      if (bytes.length === 0) finish()
+      else next()
     })
   }
 
