@@ -314,24 +314,29 @@ describe('a damaged run', () => {
       ['a size below zero', first + 3, 11],
       ['a sequence below zero', first + 4, 3],
       ['a number without an end', second + 2, 0xff],
+      ['a number that runs out of the block', second + 2, 0xff],
       ['a restart into the header', restart, 23],
       ['a restart behind the entries', restart, restart],
     ]
     for (const [what, at, byte] of edits) {
       const bytes = sample.bytes.slice()
       bytes[at] = byte
-      if (what === 'a number without an end') bytes.fill(0xff, at, restart)
+      if (what.startsWith('a number')) bytes.fill(0xff, at, what.includes('block') ? restart + 4 : restart)
       forgeChecksums(sample, bytes)
       const storage = diskWith(bytes)
       const reader = await openRun(storage, sample.summary)
-      const walk = await codeOf(() => {
+      const forwards = await codeOf(() => {
         const cursor = reader.cursor()
-        cursor.last()
-        while (cursor.prev());
         while (cursor.next());
       })
+      const backwards = await codeOf(() => {
+        const cursor = reader.cursor()
+        if (cursor.last()) while (cursor.prev());
+      })
       const problems = await reader.verify()
-      expect([what, walk, problems.length]).toEqual([what, 'CORRUPTION', 1])
+      // Who reads forwards does not need the restarts.
+      const expected = at === restart ? undefined : 'CORRUPTION'
+      expect([what, forwards, backwards, problems.length]).toEqual([what, expected, 'CORRUPTION', 1])
     }
   })
 
