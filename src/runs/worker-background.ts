@@ -22,9 +22,6 @@ export function workerBackground(directory: string): Background {
   return new WorkerBackground(directory, new URL('./worker.js', import.meta.url))
 }
 
-/** How long `close` waits for cancelled jobs, which stop at once unless the disk hangs, before it ends the worker. */
-const GRACE_MS = 5000
-
 /** A job under way, as `cancel` and the worker's answers find it. */
 interface Job {
   readonly kind: JobKind
@@ -36,6 +33,10 @@ interface Job {
 }
 
 export class WorkerBackground implements Background {
+  /** How long `close` waits for cancelled jobs, which stop at once unless the disk hangs, before it ends the worker. */
+  graceMs = 5000
+  /** Whether jobs run on the thread of the application, because no worker could be started. */
+  isInline = false
   private readonly inline: Background
   private readonly directory: string
   private readonly module: URL
@@ -71,7 +72,7 @@ export class WorkerBackground implements Background {
   async close(): Promise<void> {
     this.isClosed = true
     this.cancel()
-    await Promise.race([Promise.allSettled([this.inline.close(), ...this.settled]), after(GRACE_MS)])
+    await Promise.race([Promise.allSettled([this.inline.close(), ...this.settled]), after(this.graceMs)])
     const worker = await this.worker
     await worker?.terminate()
     await Promise.allSettled(this.settled)
@@ -106,7 +107,10 @@ export class WorkerBackground implements Background {
   ): Promise<unknown> {
     const worker = await this.ready()
     if (Atomics.load(job.flag, 0) !== 0) throw cancelledError()
-    if (worker === null) return inline()
+    if (worker === null) {
+      this.isInline = true
+      return inline()
+    }
     const message: JobMessage = { id, kind: job.kind, directory: this.directory, job: given, flag: job.flag }
     return new Promise((resolve, reject) => {
       job.resolve = resolve
