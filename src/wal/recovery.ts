@@ -326,7 +326,7 @@ class Recovery {
   async #judgeEnd(reader: SegmentReader, header: SegmentHeader, read: GroupsEnd): Promise<void> {
     if (!read.closed && (await reader.furthestPromise(header.epoch, read.frame)) > read.frame) {
       const what = 'this frame does not continue the log, and a later one says that it was durable'
-      throw corruption(reader.file.path, read.frame * FRAME_BYTES, what)
+      throw corruption(reader.file.path, read.broken * FRAME_BYTES, what)
     }
     // A segment that nothing was written to is started again; what its header says of the one before it holds.
     if (read.frame === 1 && !(await reader.hasFrames())) this.#predecessor = header

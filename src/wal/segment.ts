@@ -180,6 +180,8 @@ export type GroupSink = (bytes: Uint8Array, length: number, firstFrame: number) 
 export interface GroupsEnd {
   /** Behind the last whole group. */
   readonly frame: number
+  /** The first frame that does not continue it; behind `frame` if a group has begun. */
+  readonly broken: number
   /** The frame up to which the segment is known to be durable; 0 if not even its header is. */
   readonly promised: number
   /** The last group says that the log was closed here. */
@@ -304,7 +306,7 @@ export class SegmentReader {
       const what = `the log goes on to frame ${end} of this segment, but frame ${frame} does not continue it`
       throw corruption(this.file.path, Math.min(frame * FRAME_BYTES, this.fileBytes), what)
     }
-    return { frame: groupStart, promised, closed }
+    return { frame: groupStart, broken: frame, promised, closed }
   }
 
   #checkFrame(index: number, frame: number, isFirst: boolean): number {

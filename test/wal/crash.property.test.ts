@@ -12,7 +12,12 @@ async function newWorld(random: Random, durability: 'full' | 'relaxed'): Promise
   })
   await storage.makeDirectory(DIRECTORY)
   const world = new World(storage)
-  world.config = { ...CONFIG, durability, poolSize: random.between(0, 2), segmentBytes: random.pick([2048, 8192, 40_000]) }
+  world.config = {
+    ...CONFIG,
+    durability,
+    poolSize: random.between(0, 2),
+    segmentBytes: random.pick([2048, 8192, 40_000]),
+  }
   return world
 }
 
@@ -57,7 +62,11 @@ async function act(world: World, random: Random): Promise<void> {
     default: {
       const sequence = world.append(random, random.chance(0.02) ? 60_000 : 300)
       const settled = log.settledAt(sequence)
-      if (isFull) void settled?.then(() => world.durable(sequence), () => {})
+      if (isFull)
+        void settled?.then(
+          () => world.durable(sequence),
+          () => {},
+        )
       if (random.chance(0.3)) await world.until(settled ?? Promise.resolve())
     }
   }
