@@ -43,6 +43,9 @@ const HELD_PAUSES_MS: readonly number[] = [1, 2, 5, 10, 20, 50, 100, 200, 300, 3
 /** Standard input, output and error: whatever a library prints would land in the file. */
 const MAX_STANDARD_FD = 2
 
+/** What takes a low number in place of a file. */
+const NULL_DEVICE = process.platform === 'win32' ? '\\\\.\\nul' : '/dev/null'
+
 /** See the head of the file. Costs nothing to make; all instances are alike. */
 export class NodeStorage implements Storage {
   readonly #system: NodeSystem
@@ -249,5 +252,3 @@ export class NodeStorage implements Storage {
     return new Promise((resolve) => this.#system.calls.close(fd, () => resolve()))
   }
 }
-
-const NULL_DEVICE = process.platform === 'win32' ? '\\\\.\\nul' : '/dev/null'

@@ -128,7 +128,9 @@ export class SimulatedStorage implements Storage {
 
   makeDirectory(directory: string): Promise<void> {
     return this.#start('makeDirectory', directory, {}, (ending) => {
-      this.#mayHappen(ending, () => this.#host.disk.makeDirectories(directory, 'mkdir'))
+      // Unlike other changes of names it is durable when it has happened, so chance decides here and not in the image.
+      const happens = ending !== 'crash' || this.#calls.random.chance(0.5)
+      if (happens) this.#mayHappen(ending, () => this.#host.disk.makeDirectories(directory, 'mkdir'))
       fail(ending, 'mkdir', directory)
     })
   }

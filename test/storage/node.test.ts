@@ -432,6 +432,9 @@ describe('platforms', () => {
     synced.length = 0
     await spying.makeDirectory(at('x/y'))
     expect(synced).toEqual(['/x'])
+    synced.length = 0
+    await spying.makeDirectory(at('x/y/z'))
+    expect(synced).toEqual(['/x/y', '/x'])
     const blocked = withCalls({ open: failing('EACCES', 1, fs.open) })
     await blocked.makeDirectory(at('x/y'))
     await expect(withCalls({ open: failing('EIO', 1, fs.open) }).makeDirectory(at('x/y'))).rejects.toThrow('EIO')

@@ -361,6 +361,26 @@ describe('a process', () => {
     expect(found).toEqual(new Set(['11', '12', '21', '22']))
   })
 
+  it('that crashes with changes of names in flight may have made them or not', async () => {
+    for (const directorySync of [true, false]) {
+      const found = new Set<string>()
+      for (let seed = 0; seed < 100; seed++) {
+        const disk = new SimulatedStorage({ seed, directorySync })
+        disk.plant('/a', bytes(1, 1))
+        void disk.makeDirectory('/d')
+        void disk.rename('/a', '/b')
+        const after = disk.crash()
+        found.add(
+          (await after.list('/'))
+            .map(({ name }) => name)
+            .sort()
+            .join(),
+        )
+      }
+      expect(found).toEqual(new Set(['a', 'b', 'a,d', 'b,d']))
+    }
+  })
+
   it('on a platform without O_DSYNC is told so, and what it writes is not durable', async () => {
     const disk = new SimulatedStorage({ synced: false })
     const file = await fileOn(disk, '/file', true)
