@@ -269,7 +269,7 @@ export class LogWriter {
     if (this.#poisoned !== null) throw this.#poisoned
     if (this.#lastGroup() === null) return
     const startedMs = this.#hooks.now()
-    let groups: Group[]
+    let groups: Group[] = []
     try {
       this.#rewriteUnderWay()
       this.#succeedNow()
@@ -286,7 +286,9 @@ export class LogWriter {
         current.syncedFrame = current.next
       }
     } catch (error) {
-      throw this.#poison(error)
+      const poisoned = this.#poison(error)
+      for (const group of groups) group.fail(poisoned)
+      throw poisoned
     }
     if (this.#isFull) this.#measure(startedMs)
     const writing = this.#writing?.group
@@ -482,7 +484,7 @@ export class LogWriter {
       const { bytes, position } = this.#seal(group, 0)
       this.#current.file.writeSync(bytes, position)
     } catch (error) {
-      this.#poison(error)
+      group.fail(this.#poison(error))
       return false
     }
     this.#settleAndFree(group)
