@@ -112,7 +112,7 @@ async function copyBytes(
   buffer: Uint8Array,
   progress: Progress,
 ): Promise<void> {
-  for (let position = 0; position < bytes; ) {
+  for (let position = 0; position < bytes;) {
     job.check()
     const wanted = Math.min(buffer.length, bytes - position)
     const count = await from.read(buffer.subarray(0, wanted), position)

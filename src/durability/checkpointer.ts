@@ -17,7 +17,14 @@
  */
 import PQueue from 'p-queue'
 import { VarveError } from '../errors.ts'
-import { type Background, type Manifest, type RunSummary, planMerge, runFileName } from '../runs/index.ts'
+import {
+  type Background,
+  type Manifest,
+  type RunReader,
+  type RunSummary,
+  planMerge,
+  runFileName,
+} from '../runs/index.ts'
 import { type Storage, ioError } from '../storage/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import { mergedTables } from './catalogue.ts'
@@ -220,12 +227,12 @@ export class Checkpointer {
   }
 
   /** Replaces the manifest and publishes its runs; `opened` are closed again if that fails. */
-  async #replace(opened: readonly { close(): Promise<void> }[], change: (value: Manifest) => Manifest): Promise<void> {
+  async #replace(opened: readonly RunReader[], change: (value: Manifest) => Manifest): Promise<void> {
     const { root, sources } = this.#parts
     try {
       await root.replace(change, (manifest) => sources.publish(manifest))
     } catch (error) {
-      for (const reader of opened) await reader.close().catch(() => undefined)
+      for (const reader of opened) await sources.discard(reader).catch(() => undefined)
       throw error
     }
   }

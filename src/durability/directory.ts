@@ -59,7 +59,13 @@ export class Directory {
   readonly #walks: Set<Promise<unknown>> = new Set()
   #closing: Promise<void> | null = null
 
-  private constructor(options: DirectoryOptions, path: string, opened: Opened, sources: Sources, writing: Writing | null) {
+  private constructor(
+    options: DirectoryOptions,
+    path: string,
+    opened: Opened,
+    sources: Sources,
+    writing: Writing | null,
+  ) {
     const { root, tail } = opened
     this.#options = options
     this.#path = path
@@ -86,7 +92,13 @@ export class Directory {
     const path = resolve(options.path)
     if (options.readOnly) {
       const opened = await openForReading(options, path)
-      return new Directory(options, path, opened, sourcesOf(options, path, opened), null)
+      const sources = sourcesOf(options, path, opened)
+      try {
+        return new Directory(options, path, opened, sources, null)
+      } catch (error) {
+        await sources.close()
+        throw error
+      }
     }
     await options.storage.makeDirectory(path)
     const lock = await options.storage.lock(path)
@@ -103,18 +115,19 @@ export class Directory {
   }
 
   static async #openLocked(options: DirectoryOptions, path: string, lock: DirectoryLock): Promise<Directory> {
-    let checkpointer: Checkpointer | undefined
-    let log: LogWriter | undefined
+    // What is called back exists only once everything has been opened; until then there is nothing to tell it.
+    const parts: { log?: LogWriter; checkpointer?: Checkpointer } = {}
     const callbacks: Callbacks = {
-      sealed: () => checkpointer?.sealed(),
-      uncertain: (error) => log?.poison(error),
+      sealed: () => parts.checkpointer?.sealed(),
+      uncertain: (error) => parts.log?.poison(error),
       poisoned: (error) => options.hooks.poisoned(error),
     }
     const opened = await openForWriting(options, path, callbacks)
-    log = opened.log
+    const { log } = opened
+    parts.log = log
     const sources = sourcesOf(options, path, opened)
     const background = options.background ?? workerBackground(path)
-    checkpointer = new Checkpointer({
+    const checkpointer = new Checkpointer({
       storage: options.storage,
       directory: path,
       databaseId: opened.databaseId,
@@ -127,9 +140,16 @@ export class Directory {
       now: options.now,
       report: (report) => announce(options, report),
     })
-    const directory = new Directory(options, path, opened, sources, { lock, log, background, checkpointer })
-    checkpointer.start()
-    return directory
+    parts.checkpointer = checkpointer
+    try {
+      const directory = new Directory(options, path, opened, sources, { lock, log, background, checkpointer })
+      checkpointer.start()
+      return directory
+    } catch (error) {
+      await log.close().catch(() => undefined)
+      await sources.close()
+      throw error
+    }
   }
 
   /** The catalogue, in the order of ids, with sizes as of `sequence`. */

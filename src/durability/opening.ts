@@ -11,7 +11,15 @@
  */
 import { join } from 'node:path'
 import { VarveError, invariant } from '../errors.ts'
-import { BlockCache, type Manifest, MemoryRun, type RunReader, hashSeedOf, readManifest, runFileName } from '../runs/index.ts'
+import {
+  BlockCache,
+  type Manifest,
+  MemoryRun,
+  type RunReader,
+  hashSeedOf,
+  readManifest,
+  runFileName,
+} from '../runs/index.ts'
 import { type DirectoryEntry, type Storage, isMissing } from '../storage/index.ts'
 import { type LogConfig, type LogStart, type LogWriter, openLog } from '../wal/index.ts'
 import { syncAncestors } from './backup.ts'
@@ -71,7 +79,11 @@ function logConfig(options: DirectoryOptions): LogConfig {
 }
 
 /** Opens for writing; the caller holds the lock. Throws `CORRUPTION` or `IO`. */
-export async function openForWriting(options: DirectoryOptions, path: string, callbacks: Callbacks): Promise<OpenedForWriting> {
+export async function openForWriting(
+  options: DirectoryOptions,
+  path: string,
+  callbacks: Callbacks,
+): Promise<OpenedForWriting> {
   const { storage } = options
   const inventory = takeInventory(path, await storage.list(path))
   const found = await readManifest(storage, path)
@@ -92,7 +104,10 @@ export async function openForWriting(options: DirectoryOptions, path: string, ca
     }
     const start = logStart(root.value, opened.databaseId, session.epoch, false)
     const log = await openLog(storage, path, start, logConfig(options), hooks, opened.tail)
-    invariant(log !== null && root.value.epoch === session.epoch, 'a log that is written belongs to an epoch of its own')
+    invariant(
+      log !== null && root.value.epoch === session.epoch,
+      'a log that is written belongs to an epoch of its own',
+    )
     return { ...opened, log }
   } catch (error) {
     for (const reader of opened.readers) await reader.close().catch(() => undefined)

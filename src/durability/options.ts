@@ -92,7 +92,12 @@ export interface VerifyReport {
 export interface DirectoryStats {
   /** Null if opened read-only. */
   readonly log: LogStats | null
-  readonly runs: { readonly count: number; readonly bytes: number; readonly entries: number; readonly tombstones: number }
+  readonly runs: {
+    readonly count: number
+    readonly bytes: number
+    readonly entries: number
+    readonly tombstones: number
+  }
   readonly checkpoints: BackgroundStats
   readonly merges: BackgroundStats
   readonly cache: { readonly hits: number; readonly misses: number; readonly bytes: number }

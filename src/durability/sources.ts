@@ -16,6 +16,8 @@ export class Sources {
   readonly #readers: Map<number, RunReader> = new Map()
   /** The tail, until runs cover it. */
   #tail: MemoryRun | null
+  /** Numbers of runs that were published, are listed no more, and still have their file. */
+  readonly #dead: Set<number> = new Set()
   /** Removals under way. */
   readonly #removals: Set<Promise<void>> = new Set()
 
@@ -51,6 +53,8 @@ export class Sources {
   /** What is read from now on, newest first: the tail while it has anything that runs do not, and the runs listed. */
   publish(manifest: Manifest): void {
     if (this.#tail !== null && this.#tail.lastSequence <= manifest.sequence) this.#tail = null
+    const listed = new Set(manifest.runs.map(({ number }) => number))
+    for (const run of this.tier.current.runs) if (!listed.has(run.summary.number)) this.#dead.add(run.summary.number)
     this.tier.publish(this.readersOf(manifest), this.#tail, this.#coveredBy(manifest))
   }
 
@@ -67,9 +71,10 @@ export class Sources {
     })
   }
 
-  /** Closes every run. Those that nobody reads any more have been removed by then, or stay for the next open. */
+  /** Closes every run, and removes those that no manifest lists, whoever was still reading them. */
   async close(): Promise<void> {
     await this.tier.close()
+    for (const number of this.#dead) this.#remove(number)
     await Promise.all(this.#removals)
   }
 
@@ -79,6 +84,7 @@ export class Sources {
    */
   #remove(number: number): void {
     this.#readers.delete(number)
+    this.#dead.delete(number)
     const removal = this.#storage
       .remove(join(this.#directory, runFileName(number)))
       .then(async () => this.#storage.syncDirectory(this.#directory))

@@ -98,7 +98,11 @@ async function bytesOf({ storage, path }: Verification, { runs, segments }: Mani
   for (let number = segments.first; number <= segments.last; number++) {
     try {
       const file = await storage.open(join(path, segmentName(number)), 'read')
-      bytes += await file.size().finally(async () => file.close())
+      try {
+        bytes += await file.size()
+      } finally {
+        await file.close()
+      }
     } catch {
       // Its walk will say why.
     }

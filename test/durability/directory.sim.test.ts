@@ -3,12 +3,17 @@
  * up, closed, opened again; with a second power loss while it recovers from the first.
  */
 import { describe, expect, it } from 'vitest'
-import { Directory } from '../../src/durability/index.ts'
+import { Directory, type DirectoryOptions } from '../../src/durability/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { Random, runs, seed } from '../support/random.ts'
 import { Ledger, optionsFor, someChanges } from './sessions.ts'
 
-async function live(storage: SimulatedStorage, ledger: Ledger, random: Random): Promise<void> {
+async function live(
+  storage: SimulatedStorage,
+  ledger: Ledger,
+  random: Random,
+  overrides: Partial<DirectoryOptions> = {},
+): Promise<void> {
   const write = async (directory: Directory, commits: number): Promise<void> => {
     const pending: Promise<void>[] = []
     for (let i = 0; i < commits; i++) {
@@ -18,22 +23,24 @@ async function live(storage: SimulatedStorage, ledger: Ledger, random: Random): 
     }
     await Promise.all(pending)
   }
-  let directory = await Directory.open(optionsFor(storage))
+  let directory = await Directory.open(optionsFor(storage, overrides))
   await write(directory, 4)
-  await directory.checkpoint()
+  await ledger.settle(async () => directory.checkpoint())
   await write(directory, 2)
-  const checkpoint = directory.checkpoint()
+  const checkpoint = ledger.settle(async () => directory.checkpoint())
   await write(directory, 2)
   await checkpoint
-  await directory.close()
+  await ledger.settle(async () => directory.close())
 
-  directory = await Directory.open(optionsFor(storage))
+  directory = await Directory.open(optionsFor(storage, overrides))
   ledger.expectFound(directory)
   await write(directory, 2)
   await directory.backup('/data/copy')
-  await directory.compact()
-  await write(directory, 4)
-  await directory.close()
+  await ledger.settle(async () => directory.compact())
+  await write(directory, 2)
+  await ledger.settle(async () => directory.flush())
+  await write(directory, 2)
+  await ledger.settle(async () => directory.close())
 }
 
 async function died(storage: SimulatedStorage, work: Promise<unknown>): Promise<boolean> {
@@ -56,14 +63,45 @@ describe('a directory whose power fails', () => {
         storage.stopAt(n)
         await died(storage, live(storage, ledger, new Random(number)))
         // One disk in eight is that of a killed process: everything written is there, and nothing more durable for it.
+        expect(ledger.durable).toBeLessThanOrEqual(ledger.history.length)
         await recover(n % 8 === 0 ? storage.kill() : storage.crash({ seed: n }), ledger, new Random(n))
       }
     })
   }
+
+  it('keeps a prefix in relaxed, and everything if only the process dies', { timeout: 120_000 }, async () => {
+    const relaxed = { durability: 'relaxed', flush: { intervalMs: 60_000, commits: 3, bytes: 4096 } } as const
+    const full = new SimulatedStorage({ seed })
+    await live(full, new Ledger(), new Random('relaxed'), relaxed)
+    let lost = 0
+    const step = Math.max(1, Math.round(5 / runs(1)))
+    for (let n = 1; n <= full.operations; n += step) {
+      const storage = new SimulatedStorage({ seed })
+      const ledger = new Ledger()
+      storage.stopAt(n)
+      await died(storage, live(storage, ledger, new Random('relaxed'), relaxed))
+      const { acknowledged } = ledger
+      ledger.acknowledged = ledger.durable
+      const found = storage.crash({ seed: n })
+      const directory = await Directory.open(optionsFor(found, relaxed))
+      ledger.expectFound(directory)
+      if (directory.sequence < acknowledged) lost++
+      await directory.close()
+      ledger.acknowledged = acknowledged
+      await recover(storage.kill(), ledger, new Random(n), (machine) => machine.kill())
+    }
+    // If nothing ever were, it would not have been relaxed.
+    expect(lost).toBeGreaterThan(0)
+  })
 })
 
 /** Opens again and again, with the power failing in between, until an open succeeds; then goes on working. */
-async function recover(found: SimulatedStorage, ledger: Ledger, random: Random): Promise<void> {
+async function recover(
+  found: SimulatedStorage,
+  ledger: Ledger,
+  random: Random,
+  after: (machine: SimulatedStorage) => SimulatedStorage = (machine) => machine.crash({ seed: random.uint32() }),
+): Promise<void> {
   let storage = found
   for (let depth = 0; depth < 2; depth++) {
     storage.stopAt(storage.operations + random.between(1, 40))
@@ -74,7 +112,7 @@ async function recover(found: SimulatedStorage, ledger: Ledger, random: Random):
       await opened.close()
     })
     if (await died(storage, opening)) {
-      storage = storage.crash({ seed: random.uint32() })
+      storage = after(storage)
       // What a recovery has served may have been read by somebody: from then on it must stay.
       if (directory !== undefined) ledger.acknowledged = Math.max(ledger.acknowledged, directory.sequence)
     } else {

@@ -14,7 +14,14 @@ describe('names of files', () => {
       file('lock'),
       file('manifest.tmp-0123456789abcdef'),
       file('run-000000000004.run.tmp-0123456789abcdef'),
-      ...['wal-1.log', 'wal-0000000000010.log', 'WAL-000000000001.log', 'manifest.tmp', 'manifest.tmp-0123', 'notes'].map(file),
+      ...[
+        'wal-1.log',
+        'wal-0000000000010.log',
+        'WAL-000000000001.log',
+        'manifest.tmp',
+        'manifest.tmp-0123',
+        'notes',
+      ].map(file),
       file('run-000000000004.run.tmp-0123456789ABCDEF'),
       file('lock.tmp-0123456789abcdef'),
     ])

@@ -17,7 +17,8 @@ export function imageOf(storage: SimulatedStorage, directory: string = PATH): Im
 /** A disk with an empty directory for the database. */
 export function emptyDisk(seed = 0): SimulatedStorage {
   const storage = new SimulatedStorage({ seed, maxDelayTurns: 0 })
-  for (let at = PATH.indexOf('/', 1); at > 0; at = PATH.indexOf('/', at + 1)) storage.plant(PATH.slice(0, at), 'directory')
+  for (let at = PATH.indexOf('/', 1); at > 0; at = PATH.indexOf('/', at + 1))
+    storage.plant(PATH.slice(0, at), 'directory')
   storage.plant(PATH, 'directory')
   return storage
 }

@@ -49,6 +49,15 @@ export class Ledger {
   readonly history: (readonly Change[])[] = []
   /** The newest commit whose promise has resolved. */
   acknowledged = 0
+  /** The newest commit that some call has promised to be on disk. */
+  durable = 0
+
+  /** Runs a call after which everything appended before it is on disk. */
+  async settle(call: () => Promise<void>): Promise<void> {
+    const appended = this.history.length
+    await call()
+    this.durable = Math.max(this.durable, appended)
+  }
 
   /** Appends a commit; its promise resolves when it is acknowledged. */
   async commit(directory: Directory, changes: readonly Change[]): Promise<void> {
@@ -112,8 +121,8 @@ export class Ledger {
     expect(table.bytes).toBe([...state].reduce((sum, [key, value]) => sum + sizeOf(key, value), 0))
     const cold = directory.tier.table(table.id)
     for (const [key, value] of state) {
-      expect(cold.find(key), key).toBe(true)
-      expect(decoder.decode(cold.value)).toBe(value)
+      const isThere = cold.find(key)
+      expect([key, isThere, decoder.decode(cold.value)]).toEqual([key, true, value])
       expect(cold.size).toBe(sizeOf(key, value))
     }
     expect(cold.find('no such key')).toBe(false)
@@ -123,6 +132,7 @@ export class Ledger {
   resume(directory: Directory): void {
     this.history.length = directory.sequence
     this.acknowledged = directory.sequence
+    this.durable = directory.sequence
   }
 }
 
@@ -136,12 +146,18 @@ export function readAll(directory: Directory): Map<string, string> {
   const [table] = directory.tables()
   if (table === undefined) return found
   const version = directory.tier.acquire()
-  const scan = directory.tier
-    .table(table.id)
-    .scan(
-      { lower: undefined, lowerOpen: false, upper: undefined, upperOpen: false, reverse: false, limit: Infinity, empty: false },
-      version,
-    )
+  const scan = directory.tier.table(table.id).scan(
+    {
+      lower: undefined,
+      lowerOpen: false,
+      upper: undefined,
+      upperOpen: false,
+      reverse: false,
+      limit: Infinity,
+      empty: false,
+    },
+    version,
+  )
   while (scan.next()) found.set(scan.key as string, decoder.decode(scan.value))
   directory.tier.release(version)
   return found

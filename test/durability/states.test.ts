@@ -147,7 +147,12 @@ describe('a database', () => {
     const [first, second] = paths(killed.image, /\.run$/)
     expect(second).toBeDefined()
     const content = killed.image.get(first!)!
-    for (const change of [undefined, new Uint8Array(0), content.subarray(0, content.length - 1), killed.image.get(second!)!]) {
+    for (const change of [
+      undefined,
+      new Uint8Array(0),
+      content.subarray(0, content.length - 1),
+      killed.image.get(second!)!,
+    ]) {
       const storage = diskOf(killed.image)
       if (change === undefined) storage.erase(first!)
       else storage.plant(first!, change)
