@@ -133,18 +133,30 @@ export function planTransfers(keys, count, seed, keysOf) {
 
 /** Entries of a chunk of the two data sets below, and writes per commit where they are loaded. */
 export const CHUNK = 1000
+/** Characters at the end of a key that tell its chunk. */
+const MARK = 4
 
 /**
  * Accounts in chunks, so that nobody keeps more than a chunk of them.
  *
  * @param {number} count
- * @param {number} [first] number of the first, a multiple of CHUNK
  */
-export function* accountChunks(count, first = 0) {
-  for (let from = first; from < count; from += CHUNK) {
+export function* accountChunks(count) {
+  for (let from = 0; from < count; from += CHUNK) {
     const length = Math.min(CHUNK, count - from)
-    yield { keys: makeKeys(length, 1 + from), values: Array.from({ length }, (_, i) => makeValue(from + i)) }
+    yield { keys: accountKeys(length, from), values: Array.from({ length }, (_, i) => makeValue(from + i)) }
   }
+}
+
+/** The keys of the chunk that begins with such a number. */
+function accountKeys(length, from) {
+  return makeKeys(length, 1 + from).map((key) => marked(key, from))
+}
+
+/** Seeds that are close give sequences that overlap now and then; the chunk's own mark keeps keys apart all the same. */
+function marked(key, from) {
+  const mark = (from / CHUNK).toString(36).padStart(MARK, '0')
+  return Buffer.from(key.slice(0, -MARK) + mark, 'latin1').latin1Slice()
 }
 
 /**
@@ -155,7 +167,7 @@ export function* accountChunks(count, first = 0) {
  */
 export function accountKey(count, number) {
   const from = number - (number % CHUNK)
-  return makeKeys(Math.min(CHUNK, count - from), 1 + from)[number - from]
+  return accountKeys(Math.min(CHUNK, count - from), from)[number - from]
 }
 
 /** Bytes of a key and a value of the entries below. */
@@ -164,19 +176,19 @@ const ENTRY_KEY_BYTES = 17
 const ENTRY_VALUE_BYTES = ENTRY_BYTES - ENTRY_KEY_BYTES
 
 /**
- * Keys of 17 characters, in random order.
+ * Keys of 17 characters, in random order: those of the chunk that begins with such a number.
  *
- * @param {number} count
- * @param {number} seed
+ * @param {number} length
+ * @param {number} from
  * @returns {string[]}
  */
-export function entryKeys(count, seed) {
-  const random = randomOf(seed)
+export function entryKeys(length, from) {
+  const random = randomOf(1 + from)
   const bytes = Buffer.alloc(ENTRY_KEY_BYTES)
   bytes.latin1Write(PREFIX, 0)
-  return Array.from({ length: count }, () => {
+  return Array.from({ length }, () => {
     for (let at = PREFIX.length; at < ENTRY_KEY_BYTES; at++) bytes[at] = ALPHABET.charCodeAt(random(ALPHABET.length))
-    return bytes.latin1Slice(0, ENTRY_KEY_BYTES)
+    return marked(bytes.latin1Slice(), from)
   })
 }
 
@@ -200,6 +212,6 @@ export function entryValues(count, seed) {
 export function* entryChunks(count) {
   for (let from = 0; from < count; from += CHUNK) {
     const length = Math.min(CHUNK, count - from)
-    yield { keys: entryKeys(length, 1 + from), values: entryValues(length, 2 + from) }
+    yield { keys: entryKeys(length, from), values: entryValues(length, 2 + from) }
   }
 }

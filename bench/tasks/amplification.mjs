@@ -26,7 +26,7 @@ export async function keepUpdating({ path, count, updates }) {
   await fillEntries(db, count)
   await db.compact()
   const keys = []
-  for (let from = 0; from < count; from += CHUNK) keys.push(...entryKeys(Math.min(CHUNK, count - from), 1 + from))
+  for (let from = 0; from < count; from += CHUNK) keys.push(...entryKeys(Math.min(CHUNK, count - from), from))
   const values = entryValues(CHUNK, 7)
   const handle = db.handle()
   const random = randomOf(11)
