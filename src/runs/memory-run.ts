@@ -55,18 +55,18 @@ export class MemoryRun implements RecordSink, Source {
   private found = -1
   // Columns, one place for each entry.
   readonly arena: Arena = new Arena()
-  keyChunk: Uint32Array = new Uint32Array(FIRST_CAPACITY)
-  keyAt: Uint32Array = new Uint32Array(FIRST_CAPACITY)
-  keyLength: Uint32Array = new Uint32Array(FIRST_CAPACITY)
-  valueChunk: Uint32Array = new Uint32Array(FIRST_CAPACITY)
-  valueAt: Uint32Array = new Uint32Array(FIRST_CAPACITY)
+  keyChunk: Uint32Array
+  keyAt: Uint32Array
+  keyLength: Uint32Array
+  valueChunk: Uint32Array
+  valueAt: Uint32Array
   /** Length of the value plus one; 0 for a tombstone. */
-  valueMark: Uint32Array = new Uint32Array(FIRST_CAPACITY)
-  sequences: Float64Array = new Float64Array(FIRST_CAPACITY)
-  sizes: Float64Array = new Float64Array(FIRST_CAPACITY)
-  private hashes: Int32Array = new Int32Array(FIRST_CAPACITY)
+  valueMark: Uint32Array
+  sequences: Float64Array
+  sizes: Float64Array
+  private hashes: Int32Array
   /** Number of an entry plus one, or 0; linear probing. */
-  private slots: Int32Array = new Int32Array(FIRST_CAPACITY * 2)
+  private slots: Int32Array
   private order: Uint32Array | null = null
   private readonly tables: Set<number> = new Set()
   private lastTable = -1
@@ -85,7 +85,18 @@ export class MemoryRun implements RecordSink, Source {
   constructor(hashSeed: HashSeed, after = 0, expected = 0) {
     this.hashSeed = hashSeed
     this.after = after
-    while (this.keyAt.length < expected) this.grow()
+    let capacity = FIRST_CAPACITY
+    while (capacity < expected) capacity *= 2
+    this.keyChunk = new Uint32Array(capacity)
+    this.keyAt = new Uint32Array(capacity)
+    this.keyLength = new Uint32Array(capacity)
+    this.valueChunk = new Uint32Array(capacity)
+    this.valueAt = new Uint32Array(capacity)
+    this.valueMark = new Uint32Array(capacity)
+    this.sequences = new Float64Array(capacity)
+    this.sizes = new Float64Array(capacity)
+    this.hashes = new Int32Array(capacity)
+    this.slots = new Int32Array(capacity * 2)
   }
 
   /** Estimated bytes in memory. */

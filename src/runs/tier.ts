@@ -58,7 +58,7 @@ export class ColdTier {
   /**
    * @param runs newest first
    * @param coveredSequence the last commit that is in the tail or the runs
-   * @param retired called after a run was closed because nothing reads it any more; not at {@link close}
+   * @param retired called after a run was closed because nothing reads it any more; not for those that {@link close} closes
    */
   constructor(
     tail: MemoryRun | null,
@@ -151,7 +151,7 @@ export class ColdTier {
       .catch(() => {})
       .then(() => {
         this.closing.delete(closing)
-        if (!this.isClosed) then?.(run)
+        then?.(run)
       })
     this.closing.add(closing)
   }
