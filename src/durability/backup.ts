@@ -9,7 +9,7 @@
  * B2  The directory was missing or empty, and is locked while it is written: nothing of anybody else's is touched.
  * B3  A backup that fails removes the files that it made.
  */
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, resolve, sep } from 'node:path'
 import { VarveError } from '../errors.ts'
 import { BlockCache, type Manifest, RunReader, type RunSummary, runFileName, writeManifest } from '../runs/index.ts'
 import { type Storage, type StorageFile, errnoOf } from '../storage/index.ts'
@@ -31,9 +31,12 @@ export interface BackupJob {
   readonly check: () => void
 }
 
-/** Copies. Throws `INVALID_ARGUMENT` if the target is not empty, `CORRUPTION` if a run is damaged, `IO`. */
+/** Copies. Throws `INVALID_ARGUMENT` if the target is not empty or in the database, `CORRUPTION` if a run is damaged, `IO`. */
 export async function writeBackup(job: BackupJob): Promise<void> {
-  const { storage, target } = job
+  const { storage, target, source } = job
+  if (`${target}${sep}`.startsWith(`${source}${sep}`)) {
+    throw new VarveError('INVALID_ARGUMENT', `${target} is in the database itself: make the backup somewhere else`)
+  }
   await storage.makeDirectory(target)
   refuseUnlessEmpty(target, await storage.list(target).then((entries) => entries.map(({ name }) => name)))
   const lock = await storage.lock(target)
@@ -47,6 +50,7 @@ export async function writeBackup(job: BackupJob): Promise<void> {
     await fill(job, made)
   } catch (error) {
     for (const path of made) await storage.remove(path).catch(() => undefined)
+    await storage.syncDirectory(target).catch(() => undefined)
     throw error
   } finally {
     await lock.release().catch(() => undefined)

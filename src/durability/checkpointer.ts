@@ -15,6 +15,7 @@
  *     nothing more may be acknowledged into it.
  * K4  After `close` has begun nothing new starts; whoever waits for something that did not come to run is told `CLOSED`.
  */
+import { join } from 'node:path'
 import PQueue from 'p-queue'
 import { VarveError } from '../errors.ts'
 import {
@@ -276,9 +277,10 @@ export class Checkpointer {
     try {
       for (const entry of await storage.list(directory)) {
         if (entry.kind === 'file' && (entry.name === name || entry.name.startsWith(`${name}.tmp-`))) {
-          await storage.remove(`${directory}/${entry.name}`)
+          await storage.remove(join(directory, entry.name))
         }
       }
+      await storage.syncDirectory(directory)
     } catch {
       // The next open removes it.
     }
@@ -321,6 +323,8 @@ class Tally {
     this.#longestMs = Math.max(this.#longestMs, durationMs)
     this.#error = null
     this.failuresInARow = 0
+    clearTimeout(this.#timer)
+    this.#timer = undefined
   }
 
   hasFailed(error: VarveError): void {

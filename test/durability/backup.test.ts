@@ -90,7 +90,7 @@ describe('a backup', () => {
     const { directory } = await filled(storage)
     await storage.makeDirectory(COPY)
     storage.plant(`${COPY}/notes.txt`, new Uint8Array(3))
-    for (const target of [COPY, '/data/ledger']) {
+    for (const target of [COPY, '/data/ledger', '/data/ledger/run-000000000099.run']) {
       await expect(directory.backup(target)).rejects.toMatchObject({
         code: 'INVALID_ARGUMENT',
         message: expect.stringContaining(target),

@@ -193,4 +193,45 @@ describe('checkpoints in the background', () => {
     await directory.close()
     await expectKept(storage, ledger)
   })
+
+  it('are made again after a failure, by themselves, and nothing is poisoned', async () => {
+    const storage = new SimulatedStorage()
+    const inner = inlineBackground(storage, PATH)
+    const reports: CheckpointReport[] = []
+    const hooks = { poisoned: () => undefined, checkpointed: (report: CheckpointReport) => reports.push(report) }
+    let deaths = 1
+    const background: Background = {
+      checkpoint: async (job) => {
+        if (deaths-- > 0) throw new Error('the worker has died')
+        return inner.checkpoint(job)
+      },
+      merge: async (job) => inner.merge(job),
+      cancel: (kind) => inner.cancel(kind),
+      close: async () => inner.close(),
+    }
+    const directory = await Directory.open(optionsFor(storage, { background, hooks, checkpointBytes: 4096 }))
+    const ledger = new Ledger()
+    await write(directory, ledger, 20, new Random('death'))
+    while (reports.length < 2) await new Promise((resolve) => setTimeout(resolve, 20))
+    expect(reports[0]).toMatchObject({ error: { code: 'IO', message: /the worker has died/ }, bytes: 0 })
+    expect(reports[1]).toMatchObject({ error: null })
+    expect(directory.stats().checkpoints).toMatchObject({ failed: 1, error: null })
+    expect(directory.log?.poisoned).toBeNull()
+    await directory.close()
+    await expectKept(storage, ledger)
+  })
+
+  it('poison when the log cannot be read back, found twice: nothing more is acknowledged into it', async () => {
+    const storage = new SimulatedStorage()
+    const directory = await Directory.open(optionsFor(storage))
+    const ledger = new Ledger()
+    await write(directory, ledger, 5, new Random('unreadable'))
+    storage.flip(`${PATH}/wal-000000000001.log`, 600, 1)
+    await expect(directory.checkpoint()).rejects.toMatchObject({ code: 'CORRUPTION', message: /wal-000000000001\.log/ })
+    await write(directory, ledger, 1, new Random('still'))
+    await expect(directory.checkpoint()).rejects.toMatchObject({ code: 'CORRUPTION' })
+    expect(directory.log?.poisoned).toMatchObject({ code: 'POISONED', cause: { code: 'CORRUPTION' } })
+    await directory.close()
+    await expect(Directory.open(optionsFor(storage))).rejects.toMatchObject({ code: 'CORRUPTION' })
+  })
 })
