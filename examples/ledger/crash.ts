@@ -37,14 +37,14 @@ export async function killWriter(given: readonly string[], afterMovements: numbe
     writer.on('error', reject)
     writer.on('close', (...end) => resolve(end))
   })
-  if (signal !== 'SIGKILL' && code !== 0) throw new Error(`the writer ended with ${code ?? signal}`)
+  if (signal === null && code !== 0) throw new Error(`the writer ended with code ${code}`)
   // The last line may have been cut short; what was not told whole counts as not acknowledged.
   const acknowledged = told
     .slice(0, told.lastIndexOf('\n') + 1)
     .split('\n')
     .filter(Boolean)
     .map(Number)
-  return { acknowledged, wasKilled: signal === 'SIGKILL' }
+  return { acknowledged, wasKilled: signal !== null }
 }
 
 /** What is in a reopened ledger of the movements that a killed writer had acknowledged. */

@@ -63,7 +63,7 @@ async function main(): Promise<number> {
 
 async function runInMemory(given: Arguments, journal: Journal, stop: AbortSignal): Promise<boolean> {
   await using db = await Database.open({ isolation: given.isolation })
-  return runLedger(db, given, journal.movements, [], stop)
+  return await runLedger(db, given, journal.movements, [], stop)
 }
 
 /** Kills a writer and looks at what it left, posts the rest, and opens the ledger once more to see that it kept it. */

@@ -44,9 +44,13 @@ function settled(out: string): string {
     .replaceAll(/^ {2}\d+ spot checks? .*\n/gm, '')
 }
 
+const IN_MEMORY = ['--durability', 'memory']
+
 describe('npm start', () => {
   it('posts a file, tells of bad rows, balances', async () => {
-    const { code, out, err } = await endOf(start(['--input', 'test/examples/ledger/movements.asc', '--clients', '4']))
+    const { code, out, err } = await endOf(
+      start(['--input', 'test/examples/ledger/movements.asc', '--clients', '4', ...IN_MEMORY]),
+    )
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(settled(out)).toMatchInlineSnapshot(`
       "10 bad rows of test/examples/ledger/movements.asc skipped
@@ -60,7 +64,7 @@ describe('npm start', () => {
         line 15: account_id "" is not a whole number
         line 16: the quotes of field 5 do not enclose it
         line 17: 3 fields instead of 10
-      posting 8 movements of test/examples/ledger/movements.asc, 4 clients, serializable
+      posting 8 movements of test/examples/ledger/movements.asc, 4 clients, serializable, memory
       posting  25 %  2 of 8
       posting  50 %  4 of 8
       posting  75 %  6 of 8
@@ -87,7 +91,7 @@ describe('npm start', () => {
   })
 
   it('posts a generated journal the same way every time, and shows write skew at snapshot', async () => {
-    const given = ['--movements', '400', '--seed', '5', '--isolation', 'snapshot']
+    const given = ['--movements', '400', '--seed', '5', '--isolation', 'snapshot', ...IN_MEMORY]
     const [first, second] = await Promise.all([endOf(start(given)), endOf(start(given))])
     expect(first).toMatchObject({ code: 0, err: '' })
     expect(settled(second.out)).toBe(settled(first.out))
@@ -109,10 +113,45 @@ describe('npm start', () => {
          return db
        }`,
     )
-    const { code, out } = await endOf(start(['--input', fixture], ['--import', corrupt]))
+    const { code, out } = await endOf(start(['--input', fixture, ...IN_MEMORY], ['--import', corrupt]))
     expect(code).toBe(1)
     expect(out).toContain('audit: THE BOOKS DO NOT BALANCE\n')
     expect(out).toMatch(/\n {2}account 7 holds [-\d,.]+, but its entries come to [-\d,.]+\n/)
+    expect(out).not.toContain('write skew')
+  })
+
+  it.each(['full', 'relaxed'])(
+    'on disk (%s): survives the kill of a writer, goes on, and reopens balanced',
+    async (durability) => {
+      const kept = join(directory, `kept-${durability}`)
+      const given = ['--movements', '2000', '--durability', durability, '--path', kept]
+      const { code, out, err } = await endOf(start(given))
+      expect({ code, err }).toEqual({ code: 0, err: '' })
+      const [, acknowledged = '', found = '', more = ''] =
+        /killed \(SIGKILL\) after ([\d,]+) acknowledged movements\n {2}reopened in [\d.]+ ms: ([\d,]+) of them found, and ([\d,]+) whose/.exec(
+          out,
+        ) ?? []
+      expect(Number(acknowledged.replace(',', ''))).toBeGreaterThanOrEqual(400)
+      expect(found).toBe(acknowledged)
+      expect(out).toContain('  none is half there: every balance is the sum of its entries\n')
+      const rest = 2000 - Number(found.replace(',', '')) - Number(more.replace(',', ''))
+      expect(out).toContain(`posting ${rest.toLocaleString('en')} movements of a generated journal`)
+      expect(out).toContain('  2,000 movements posted, 2,000 found: nothing missing, nothing twice\n')
+      expect(out).toMatch(/reopened in [\d.]+ ms: 2,000 movements, the books balance, every byte on disk checked\n/)
+
+      // What is kept is found again: nothing is left to post.
+      const again = await endOf(start(given))
+      expect(again).toMatchObject({ code: 0, err: '' })
+      expect(again.out).not.toContain('SIGKILL')
+      expect(again.out).toContain('posting 0 movements')
+      expect(again.out).toContain('  2,000 movements posted, 2,000 found: nothing missing, nothing twice\n')
+    },
+  )
+
+  it('on disk too, ends with 1 if the books do not balance', async () => {
+    const { code, out } = await endOf(start(['--input', fixture], ['--import', join(directory, 'corrupt.mjs')]))
+    expect(code).toBe(1)
+    expect(out).toContain('SOME ARE HALF THERE\n')
     expect(out).not.toContain('write skew')
   })
 
@@ -124,9 +163,14 @@ describe('npm start', () => {
 
   it('ends with 2 and one line for what the user can mend', async () => {
     const ends = await Promise.all(
-      [['--input', 'no-such-file.gz'], ['--clients', 'many'], ['--input', 'package.json'], ['--colour']].map((given) =>
-        endOf(start(given)),
-      ),
+      [
+        ['--input', 'no-such-file.gz'],
+        ['--clients', 'many'],
+        ['--input', 'package.json'],
+        ['--colour'],
+        ['--durability', 'soon'],
+        ['--path', 'x', ...IN_MEMORY],
+      ].map((given) => endOf(start(given))),
     )
     expect(ends.map(({ code, out }) => ({ code, out }))).toEqual(ends.map(() => ({ code: 2, out: '' })))
     expect(ends.map(({ err }) => err)).toEqual([
@@ -134,11 +178,13 @@ describe('npm start', () => {
       "ledger: --clients is a whole number from 1 to 10000, not 'many'\n",
       expect.stringMatching(/^ledger: package\.json: line 1 should name the columns of a journal, but lacks [^\n]*\n$/),
       "ledger: Unknown option '--colour' (--help shows the options)\n",
+      "ledger: --durability is full, relaxed or memory, not 'soon'\n",
+      'ledger: --durability memory keeps nothing, so it does not go with --path\n',
     ])
   })
 
   it('ends quietly when nobody reads on', async () => {
-    const child = start(['--movements', '30000'])
+    const child = start(['--movements', '30000', ...IN_MEMORY])
     child.stdout?.once('data', () => child.stdout?.destroy())
     let err = ''
     child.stderr?.on('data', (text) => (err += String(text)))
@@ -147,7 +193,7 @@ describe('npm start', () => {
   })
 
   it('audits what was posted when interrupted', async () => {
-    const child = start(['--movements', '80000'])
+    const child = start(['--movements', '80000', ...IN_MEMORY])
     child.stdout?.once('data', () => setTimeout(() => child.kill('SIGINT'), 50))
     const { code, out, err } = await endOf(child)
     expect({ code, err }).toEqual({ code: 130, err: '' })

@@ -463,11 +463,14 @@ describe('arguments', () => {
       seed: 1993,
       clients: 64,
       isolation: 'serializable',
+      durability: 'full',
+      path: undefined,
     }
     expect(parseArguments([])).toEqual(defaults)
     const given = ['--movements', '5', '--seed=0', '--clients', '1', '--isolation', 'snapshot', '--help']
-    expect(parseArguments(given)).toEqual({
+    expect(parseArguments([...given, '--durability', 'relaxed', '--path', 'a b'])).toEqual({
       ...{ help: true, input: undefined, movements: 5, seed: 0, clients: 1, isolation: 'snapshot' },
+      ...{ durability: 'relaxed', path: 'a b' },
     })
     expect(parseArguments(['--input', 'a b.gz']).input).toBe('a b.gz')
   })
@@ -483,6 +486,9 @@ describe('arguments', () => {
       '--movements and --seed shape the generated journal; they do not go with --input',
     ],
     [['--input', ''], '--input needs the name of a file'],
+    [['--durability', 'soon'], "--durability is full, relaxed or memory, not 'soon'"],
+    [['--path', ''], '--path needs the name of a directory'],
+    [['--path', 'x', '--durability', 'memory'], '--durability memory keeps nothing, so it does not go with --path'],
     [['--speed'], "Unknown option '--speed' (--help shows the options)"],
     [['f.asc'], "Unexpected argument 'f.asc' (--help shows the options)"],
     [['--input'], "Option '--input <value>' argument missing (--help shows the options)"],
