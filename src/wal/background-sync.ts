@@ -5,6 +5,9 @@
 
 import type { FlushConfig } from './log.ts'
 
+/** The longest that a timer can wait: 24.8 days; a longer interval is cut to that. */
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
 export class BackgroundSync {
   readonly #config: FlushConfig
   readonly #sync: () => Promise<void>
@@ -39,11 +42,14 @@ export class BackgroundSync {
     const { commits, bytes, intervalMs } = this.#config
     if (this.#commits >= commits || this.#bytes >= bytes) {
       this.start().catch(nothing)
-    } else if (this.#timer === null) {
-      this.#timer = setTimeout(() => {
-        this.#timer = null
-        if (this.#bytes > 0) this.start().catch(nothing)
-      }, intervalMs).unref()
+    } else if (this.#timer === null && intervalMs < Infinity) {
+      this.#timer = setTimeout(
+        () => {
+          this.#timer = null
+          if (this.#bytes > 0) this.start().catch(nothing)
+        },
+        Math.min(intervalMs, MAX_TIMEOUT_MS),
+      ).unref()
     }
   }
 

@@ -4,13 +4,14 @@
  *   first ... sealed ... | being written | spare ... last
  *
  * A segment is zero-filled before it is used, so that writing to it changes no metadata and a full disk shows here, where
- * it can be waited out, and not at a commit. Spares are made in the background, or of segments that a checkpoint has
- * freed. Numbers only ever go up.
+ * it can be waited out, and not at a commit. Spares are made in the background until there are `poolSize`. Segments that
+ * a checkpoint has freed are used again rather than filled anew: as many are kept as one checkpoint frees, beside the
+ * `poolSize`, so that under steady load no zeros are written at all; with the load the pool shrinks again.
  *
  * I1  Every file from `first` to `last` exists, is listed in the manifest, and is durable under its name.
  * I2  A file is listed after it was made durable and before it is used; it is taken off the list before it is touched for
  *     any other end.
- * I3  There are at most `maxSegments` files, except that a rotation asked for by name may add one: a checkpoint that
+ * I3  There are at most `maxSegments` files, except that a rotation asked for by name may add to them: a checkpoint that
  *     would free segments must not wait for them.
  * I4  Making a segment may fail and is tried again, later and later; it does no harm to what is there. Only the caller
  *     of `take` waits for it.
@@ -106,14 +107,6 @@ export class SegmentPool {
     return this.#spares.length
   }
 
-  get first(): number {
-    return this.#first
-  }
-
-  get last(): number {
-    return this.#last
-  }
-
   /** The next segment, open; waits until there is one. Rejects only after `stop`. */
   async take(): Promise<TakenSegment> {
     try {
@@ -154,8 +147,10 @@ export class SegmentPool {
       await this.#config.reserve(through + 1, this.#last)
       const from = this.#first
       this.#first = through + 1
-      for (let number = from; number <= through; number++) await this.#reuse(number)
+      const keep = this.#config.poolSize + this.#first - from
+      for (let number = from; number <= through; number++) await this.#reuse(number, keep)
       await this.#storage.syncDirectory(this.#directory)
+      await this.#trim(keep)
     })
     this.#wakeUp()
     this.fill()
@@ -166,6 +161,11 @@ export class SegmentPool {
     this.#stopped = true
     this.#wakeUp()
     await this.#mutex.runExclusive(nothing)
+  }
+
+  /** Gives back what was kept for a load that has ended; after `stop`. A failure leaves more spares than are needed. */
+  async shrink(): Promise<void> {
+    await this.#mutex.runExclusive(() => this.#trim(this.#config.poolSize)).catch(nothing)
   }
 
   /** Makes a segment of `fileBytes` now, at opening, when there is no spare. */
@@ -262,9 +262,10 @@ export class SegmentPool {
   }
 
   /** Makes a spare of a segment that is not listed any more, or removes it. Call with the mutex. */
-  async #reuse(number: number): Promise<void> {
+  async #reuse(number: number, keep: number): Promise<void> {
     const from = segmentPath(this.#directory, number)
-    const isWanted = this.#spares.length < this.#config.poolSize && this.#unlisted === null && this.#last < MAX_SEGMENT
+    const hasRoom = this.#last - this.#first + 1 < this.#config.maxSegments && this.#last < MAX_SEGMENT
+    const isWanted = hasRoom && this.#spares.length < keep && this.#unlisted === null
     try {
       if (!isWanted || !(await this.#rewind(from, this.#last + 1))) {
         await this.#storage.remove(from)
@@ -279,6 +280,18 @@ export class SegmentPool {
       // What is left under the old name is not listed; the next opening removes it if this does not.
       await this.#storage.remove(from).catch(nothing)
     }
+  }
+
+  /** Removes spares beyond so many, the last first. Call with the mutex. */
+  async #trim(keep: number): Promise<void> {
+    const excess = this.#spares.length - keep
+    if (excess <= 0 || this.#unlisted !== null) return
+    await this.#config.reserve(this.#first, this.#last - excess)
+    this.#last -= excess
+    for (const { number } of this.#spares.splice(keep)) {
+      await this.#storage.remove(segmentPath(this.#directory, number))
+    }
+    await this.#storage.syncDirectory(this.#directory)
   }
 
   /** Writes the header of a spare over that of a used segment; false if the file has not the size of one. */

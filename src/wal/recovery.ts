@@ -160,7 +160,12 @@ export async function openSegment(
     if (isMissing(error)) throw corruption(path, 0, 'it is missing, though the manifest lists it')
     throw error
   }
-  return new SegmentReader(file, number, await file.size(), seed, memory)
+  try {
+    return new SegmentReader(file, number, await file.size(), seed, memory)
+  } catch (error) {
+    await file.close().catch(nothing)
+    throw error
+  }
 }
 
 /** The records of a segment, read group by group; what is wrong with one is told with its place in the file. */

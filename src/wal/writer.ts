@@ -367,6 +367,7 @@ export class LogWriter {
     this.#stopTimers()
     await this.#current.file.close().catch((error: unknown) => this.#poison(error))
     await this.#retired
+    if (this.#poisoned === null) await this.#pool.shrink()
     if (!wasPoisoned && this.#poisoned !== null) throw this.#poisoned
   }
 

@@ -41,11 +41,11 @@ type Item = typeof anItem extends fc.Arbitrary<infer T> ? T : never
 function write(records: RecordBuffer, item: Item): string {
   switch (item.kind) {
     case 'put':
-      records.put(item.table, item.key as Key, item.value, item.size)
-      return `put ${item.table} ${hex(encodeKey(item.key as Key))} ${item.size} ${hex(item.value)}`
+      records.put(item.table, item.key, item.value, item.size)
+      return `put ${item.table} ${hex(encodeKey(item.key))} ${item.size} ${hex(item.value)}`
     case 'delete':
-      records.remove(item.table, item.key as Key)
-      return `delete ${item.table} ${hex(encodeKey(item.key as Key))}`
+      records.remove(item.table, item.key)
+      return `delete ${item.table} ${hex(encodeKey(item.key))}`
     case 'resized':
       records.resized(item.table, item.entries, item.bytes)
       return `resized ${item.table} ${item.entries} ${item.bytes}`

@@ -228,7 +228,7 @@ describe('flushSync', () => {
     expect(log.settled).toBe(1)
     while (log.poisoned === null) await turn()
     expect(log.poisoned).toEqual(poisonedBy('EIO'))
-    expect(() => log.flushSync()).toThrow(log.poisoned!)
+    expect(() => log.flushSync()).toThrow(log.poisoned)
     world.promised = 1
     expect((await afterCrash(world)).last).toBe(1)
   })
@@ -260,7 +260,7 @@ describe('flushSync', () => {
     const { log, storage } = world
     const settled = log.settledAt(world.append(random))!
     storage.fail({ kind: 'EIO', operation: 'write' })
-    expect(() => log.flushSync()).toThrow(poisonedBy('EIO') as Error)
+    expect(() => log.flushSync()).toThrow(poisonedBy('EIO'))
     await expect(settled).rejects.toBe(log.poisoned)
     await expect(log.settledAt(1)).rejects.toBe(log.poisoned)
     expect(log.settled).toBe(0)
@@ -311,6 +311,26 @@ describe('relaxed', () => {
     expect(log.sealedSegments).toMatchObject([{ number: 1, lastSequence: 6 }])
     world.promised = 6
     expect((await afterCrash(world)).last).toBe(6)
+  })
+
+  it('sets no timer for an interval without end', async () => {
+    const world = await openWorld({ ...relaxed, flush: { ...relaxed.flush, intervalMs: Infinity } })
+    const long = await openWorld({ ...relaxed, flush: { ...relaxed.flush, intervalMs: 2 ** 40 } })
+    for (const { log } of [world, long]) {
+      log.begin(1)
+      log.end(1)
+      await log.settledAt(1)
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      expect(log.synced).toBe(0)
+    }
+  })
+
+  it('rejects the commits whose write fails', async () => {
+    const world = await openWorld(relaxed)
+    world.storage.fail({ kind: 'short', operation: 'write' })
+    const settled = world.log.settledAt(world.append(random))
+    await expect(settled).rejects.toEqual(poisonedBy('ENOSPC'))
+    expect(world.log.settled).toBe(0)
   })
 
   it('poisons when a sync in the background fails', async () => {
