@@ -280,7 +280,7 @@ export class SimulatedStorage implements Storage {
 
   /**
    * The process is killed; the machine goes on. What was written is there (but no more durable than before), a call in
-   * flight is done, half done or not done, locks and files are let go.
+   * flight is done, half done or not done, locks and files are let go. What failed syncs have lost may be seen or not.
    *
    * @returns the next process
    */
@@ -290,6 +290,9 @@ export class SimulatedStorage implements Storage {
     const { disk } = this.#host
     for (const file of this.#open) disk.closeHandle(file.inode)
     this.#open.clear()
+    disk.walk((_, inode) => {
+      if (inode.kind === 'file' && inode.hasLost && this.#calls.random.chance(0.5)) inode.evictLost()
+    })
     for (const [directory, holder] of disk.locks) if (holder === this.#process) disk.locks.delete(directory)
     return this.peer()
   }

@@ -84,6 +84,8 @@ export class FileInode {
   /** What is visible and not durable, by page. */
   readonly pending: Map<number, PageVersion[]> = new Map()
   sizes: SizeChange[] = []
+  /** Sectors, by page, that a failed sync was to write: visible for the time being, and taken for clean. */
+  private readonly lost: Map<number, number> = new Map()
   /** Pages that take room: all but holes. */
   allocated = 0
   /** Names that lead here. */
@@ -206,12 +208,33 @@ export class FileInode {
     for (const [index, versions] of this.pending) {
       const left: PageVersion[] = []
       for (const version of versions) {
-        if (version.order > order || version.order < from) left.push(version)
-        else if (!losesAll) this.promote(index, version, version.mask & random.uint32())
+        if (version.order > order || version.order < from) {
+          left.push(version)
+          continue
+        }
+        const kept = losesAll ? 0 : version.mask & random.uint32()
+        this.promote(index, version, kept)
+        this.lost.set(index, (this.lost.get(index) ?? 0) | (version.mask & ~kept))
       }
       if (left.length === 0) this.pending.delete(index)
       else this.pending.set(index, left)
     }
+  }
+
+  /** Whether a failed sync has lost something that is still seen. */
+  get hasLost(): boolean {
+    return this.lost.size > 0
+  }
+
+  /** What a failed sync lost is read from the disk again, because the cache, which takes it for clean, needed the room. */
+  evictLost(): void {
+    for (const [index, mask] of this.lost) {
+      if (this.pages[index] === undefined) continue
+      const page = composePage(this.pages[index], this.durable[index] ?? ZEROS, mask)
+      if (page !== undefined) this.pages[index] = page
+    }
+    this.lost.clear()
+    cutPages(this.pages, this.size)
   }
 
   private replace(
@@ -225,7 +248,9 @@ export class FileInode {
     this.pages[index] = page
     const first = Math.floor(range.start / SECTOR_BYTES)
     const last = Math.floor((range.start + range.length - 1) / SECTOR_BYTES)
-    const version: PageVersion = { order, page, base, mask: (2 << last) - (1 << first) }
+    const mask = (2 << last) - (1 << first)
+    if (this.lost.size > 0) this.lost.set(index, (this.lost.get(index) ?? 0) & ~mask)
+    const version: PageVersion = { order, page, base, mask }
     const versions = this.pending.get(index)
     if (versions === undefined) this.pending.set(index, [version])
     else versions.push(version)
