@@ -61,10 +61,7 @@ export interface Manifest {
 }
 
 /** The name of the file. */
-export const MANIFEST_NAME = 'manifest'
-
-/** The names under which manifests are written, which only a crash leaves behind. */
-export const MANIFEST_LEFTOVER_NAME: RegExp = /^manifest\.tmp-[0-9a-f]{16}$/
+const MANIFEST_NAME = 'manifest'
 
 const MAGIC = 'VARVEMAN'
 const VERSION = 1

@@ -21,12 +21,6 @@ export function writeTable(table: number, target: Uint8Array): void {
   target[3] = table
 }
 
-/** The id of the table that a stored key starts with; the caller has checked that four bytes are there. */
-export function readTable(stored: Uint8Array): number {
-  const high = ((stored[0] as number) << 16) | ((stored[1] as number) << 8) | (stored[2] as number)
-  return high * 256 + (stored[3] as number)
-}
-
 /** Which stored keys lie within bounds: from `lower` on, up to `upper` exclusive. */
 export function storedBounds(table: number, bounds: Bounds): { lower: Uint8Array; upper: Uint8Array } {
   const { lower, lowerOpen, upper, upperOpen } = bounds
