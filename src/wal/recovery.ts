@@ -236,8 +236,9 @@ class Recovery {
     }
   }
 
+  /** What was written has been synced, so that a failure to close loses nothing. */
   async close(): Promise<void> {
-    for (const { reader } of this.#found) await reader.file.close()
+    for (const { reader } of this.#found) await reader.file.close().catch(nothing)
   }
 
   async replay(sink: RecordSink): Promise<void> {
@@ -402,7 +403,7 @@ class Recovery {
       const sealed = this.#recovered
       return new LogWriter(config, hooks, pool, { databaseId, seed, epoch, segment, sequence: this.#sequence, sealed })
     } catch (error) {
-      await taken.file.close()
+      await taken.file.close().catch(nothing)
       throw error
     }
   }

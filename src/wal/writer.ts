@@ -84,6 +84,8 @@ export class LogWriter {
 
   #current: ActiveSegment
   #succession: Succession | null = null
+  /** The rotation under way, or the last one; never rejects. */
+  #rotation: Promise<unknown> = Promise.resolve()
   #sealed: SealedSegment[]
   #sealedBytes: number
 
@@ -365,6 +367,8 @@ export class LogWriter {
       this.#poison(error)
     }
     this.#stopTimers()
+    await this.#rotation
+    await this.#succession?.segment.file.close().catch(nothing)
     await this.#current.file.close().catch((error: unknown) => this.#poison(error))
     await this.#retired
     if (this.#poisoned === null) await this.#pool.shrink()
@@ -545,7 +549,7 @@ export class LogWriter {
 
   #startRotation(): void {
     this.#isBusy = true
-    this.#rotate().then(
+    this.#rotation = this.#rotate().then(
       () => this.#rotationEnded(),
       (error: unknown) => {
         // Closing does not wait for a segment: the current one grows.
@@ -563,8 +567,13 @@ export class LogWriter {
 
   async #rotate(): Promise<void> {
     const taken = await this.#pool.take()
-    while (!this.#isFull && !this.#current.isSynced) await this.#syncThrough(this.#current.next)
-    if (this.#poisoned !== null) return taken.file.close()
+    try {
+      while (!this.#isFull && !this.#current.isSynced) await this.#syncThrough(this.#current.next)
+      if (this.#poisoned !== null) throw this.#poisoned
+    } catch (error) {
+      await taken.file.close().catch(nothing)
+      throw error
+    }
     // From here on the end of the old segment is fixed: flushSync goes to the new one.
     const segment = new ActiveSegment(taken, this.#start.epoch, 1)
     const succession = { segment, header: this.#headerOf(segment) }
@@ -573,8 +582,7 @@ export class LogWriter {
     await segment.file.write(succession.header, 0)
     if (!segment.file.synced) await segment.file.sync()
     this.#measure(startedMs)
-    if (this.#poisoned !== null) return segment.file.close()
-    if (this.#succession === succession) this.#succeed(succession)
+    if (this.#poisoned === null && this.#succession === succession) this.#succeed(succession)
   }
 
   #headerOf(segment: ActiveSegment): Uint8Array {

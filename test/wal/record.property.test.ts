@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { VarveError } from '../../src/errors.ts'
-import { encodeKey, type Key } from '../../src/keys/index.ts'
+import { encodeKey } from '../../src/keys/index.ts'
 import { RecordBuffer, RecordReader, type TableDefinition } from '../../src/wal/record.ts'
 import { fcParameters, Random, runs } from '../support/random.ts'
 import { Collector } from './world.ts'

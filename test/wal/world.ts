@@ -76,6 +76,7 @@ export class World {
   promised = 0
   handedOver = 0
   poisoned: VarveError | null = null
+  onPoison: () => void = () => {}
   /** Fails what the manifest is asked for. */
   reserveFails = false
   log!: LogWriter
@@ -98,7 +99,9 @@ export class World {
       },
       sealed: () => {},
       poisoned: (error) => {
-        if (!storage.halted) this.poisoned = error
+        if (storage.halted) return
+        this.poisoned = error
+        this.onPoison()
       },
       now: () => 0,
     }
