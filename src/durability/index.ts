@@ -7,7 +7,5 @@ export type {
   DirectoryHooks,
   DirectoryOptions,
   DirectoryStats,
-  DiskDurability,
   ProgressListener,
-  VerifyReport,
 } from './options.ts'

@@ -33,8 +33,6 @@ export interface DirectoryOptions {
   readonly tailBytes?: number | undefined
   /** Monotonic ms, for measuring only. */
   readonly now: () => number
-  /** ms since the epoch. Nothing here depends on it: logged times are those of whoever commits. */
-  readonly wallClock?: () => number
   /** Fills with random bytes: the identity of a new database. */
   readonly random: (target: Uint8Array) => void
   /** Where checkpoints and merges run. Default: a worker thread. */
@@ -52,6 +50,7 @@ export interface DirectoryHooks {
 
 /** How a checkpoint or merge went. */
 export interface CheckpointReport {
+  /** What was done: log into a run, or several runs into one. */
   readonly kind: 'checkpoint' | 'merge'
   /** Every commit up to here is in runs. */
   readonly sequence: number
@@ -59,6 +58,7 @@ export interface CheckpointReport {
   readonly error: VarveError | null
   /** Of the run that was written; 0 if none was. */
   readonly bytes: number
+  /** From its start to the switch to the new runs, ms. */
   readonly durationMs: number
 }
 
@@ -92,14 +92,18 @@ export interface VerifyReport {
 export interface DirectoryStats {
   /** Null if opened read-only. */
   readonly log: LogStats | null
+  /** Runs now: how many, their bytes, and entries in them, those of deleted keys among them. */
   readonly runs: {
     readonly count: number
     readonly bytes: number
     readonly entries: number
     readonly tombstones: number
   }
+  /** Log into runs. */
   readonly checkpoints: BackgroundStats
+  /** Runs into one. */
   readonly merges: BackgroundStats
+  /** Blocks of runs: reads that found theirs in memory and those that did not, and the bytes kept. */
   readonly cache: { readonly hits: number; readonly misses: number; readonly bytes: number }
   /** Every commit up to here is in runs. */
   readonly coveredSequence: number
@@ -107,10 +111,13 @@ export interface DirectoryStats {
 
 /** Figures of one kind of background work. */
 export interface BackgroundStats {
+  /** How many succeeded. */
   readonly done: number
+  /** How many did not; each was or will be tried again. */
   readonly failed: number
   /** Bytes of runs written. */
   readonly bytes: number
+  /** The longest that one took, ms. */
   readonly longestMs: number
   /** Of the last failure, unless it has succeeded since. */
   readonly error: VarveError | null

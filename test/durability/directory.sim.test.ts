@@ -49,10 +49,17 @@ async function live(
   await ledger.settle(async () => directory.close())
 }
 
+/** Whether the machine stopped before the work had come to its end; throws what went wrong while it had not. */
 async function died(storage: SimulatedStorage, work: Promise<unknown>): Promise<boolean> {
-  // The machine may stop in the very last operation, so that the work ends, or never will.
-  work.catch(() => undefined)
-  return Promise.race([work.then(() => false), storage.stopped.then(() => true)])
+  const ended = work.then(
+    () => false,
+    (error: unknown) => {
+      // Where calls are synchronous, a machine that has stopped can only throw.
+      if (storage.halted) return true
+      throw error
+    },
+  )
+  return Promise.race([ended, storage.stopped.then(() => true)])
 }
 
 describe('a directory whose power fails', () => {
@@ -111,20 +118,26 @@ async function recover(
   let storage = found
   for (let depth = 0; depth < 2; depth++) {
     storage.stopAt(storage.operations + random.between(1, 40))
+    // And now and then a call fails before that, so that there is nothing to go on with but the next attempt.
+    if (random.chance(0.4)) storage.failAt(random.between(1, 40), random.pick(['ENOSPC', 'EIO', 'EMFILE']))
     let directory: Directory | undefined
     const opening = Directory.open(optionsFor(storage)).then(async (opened) => {
       directory = opened
       ledger.expectFound(opened)
       await opened.close()
     })
-    if (await died(storage, opening)) {
-      storage = after(storage)
-      // What a recovery has served may have been read by somebody: from then on it must stay.
-      if (directory !== undefined) ledger.acknowledged = Math.max(ledger.acknowledged, directory.sequence)
-    } else {
-      await opening
-      break
+    let isDead: boolean
+    try {
+      isDead = await died(storage, opening)
+    } catch (error) {
+      if (storage.faultsInjected === 0) throw error
+      expect(error).toMatchObject({ code: expect.stringMatching(/IO|POISONED/) })
+      isDead = true
     }
+    if (!isDead) break
+    storage = after(storage)
+    // What a recovery has served may have been read by somebody: from then on it must stay.
+    if (directory !== undefined) ledger.acknowledged = Math.max(ledger.acknowledged, directory.sequence)
   }
   storage.stopAt(Infinity)
   const directory = await Directory.open(optionsFor(storage))

@@ -78,7 +78,7 @@ describe('a directory on a real disk', () => {
     await filled(ledger)
     for (const name of ['wal-000000009999.log', 'run-000000009999.run', 'manifest.tmp-0123456789abcdef']) {
       const at = join(path, name)
-      execFileSync('mkfifo', [at])
+      execFileSync('sh', ['-c', 'mkfifo "$0"', at])
       await expect(open()).rejects.toMatchObject({ code: 'CORRUPTION' })
       rmSync(at)
       mkdirSync(at)

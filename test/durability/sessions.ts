@@ -141,7 +141,7 @@ function sizeOf(key: string, value: string): number {
 }
 
 /** All live entries of the first table, in order. */
-export function readAll(directory: Directory): Map<string, string> {
+function readAll(directory: Directory): Map<string, string> {
   const found = new Map<string, string>()
   const [table] = directory.tables()
   if (table === undefined) return found
