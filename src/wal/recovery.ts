@@ -468,7 +468,7 @@ class Rewriting {
   constructor(file: StorageFile, place: Omit<FramePlace, 'frame'>) {
     this.#file = file
     this.#place = place
-    this.#memory = new FrameMemory(REWRITE_BYTES)
+    this.#memory = new FrameMemory(FRAME_BYTES)
     this.#length = 0
     this.#frame = 1
   }
@@ -476,7 +476,8 @@ class Rewriting {
   async add(bytes: Uint8Array, length: number): Promise<void> {
     if (!this.#hasRoom(length)) {
       await this.#write()
-      if (!this.#hasRoom(length)) this.#memory = new FrameMemory(framesFor(length) * FRAME_BYTES)
+      if (!this.#hasRoom(length))
+        this.#memory = new FrameMemory(Math.max(REWRITE_BYTES, framesFor(length) * FRAME_BYTES))
     }
     this.#memory.bytes.set(bytes.subarray(0, length), FRAME_HEADER_BYTES + this.#length)
     this.#length += length

@@ -138,16 +138,26 @@ export function corruption(path: string, offset: number, what: string): LogDamag
 const CHUNK_BYTES = 1 << 20
 const CHUNK_FRAMES = CHUNK_BYTES / FRAME_BYTES
 
-/** Memory for reading, used for one segment after the other. */
+const FIRST_GROUP_BYTES = 32 << 10
+
+/** Memory for reading, used for one segment after the other; as large as the largest of them needs. */
 export class ReadMemory {
-  readonly chunk: FrameMemory
+  chunk: FrameMemory
   /** The payload of the group at hand; grows with the frames that have been read, so by the size of the file at most. */
   group: Uint8Array
-  readonly #payloads: Uint8Array[]
+  #payloads: Uint8Array[]
 
   constructor() {
-    this.chunk = new FrameMemory(CHUNK_BYTES)
-    this.group = new Uint8Array(64 << 10)
+    this.chunk = new FrameMemory(FRAME_BYTES)
+    this.group = new Uint8Array(FIRST_GROUP_BYTES)
+    this.#payloads = []
+  }
+
+  /** Room for a chunk of a file of this size. */
+  fit(fileBytes: number): void {
+    const bytes = Math.min(CHUNK_BYTES, Math.floor(fileBytes / FRAME_BYTES) * FRAME_BYTES)
+    if (bytes <= this.chunk.bytes.length) return
+    this.chunk = new FrameMemory(bytes)
     this.#payloads = []
   }
 
@@ -169,7 +179,7 @@ export class ReadMemory {
 
   /** A piece that grew for one huge group is not kept. */
   trim(): void {
-    if (this.group.length > 2 * CHUNK_BYTES) this.group = new Uint8Array(64 << 10)
+    if (this.group.length > 2 * CHUNK_BYTES) this.group = new Uint8Array(FIRST_GROUP_BYTES)
   }
 }
 
@@ -202,6 +212,7 @@ export class SegmentReader {
     this.fileBytes = fileBytes
     this.#seed = seed
     this.#memory = memory
+    memory.fit(fileBytes)
   }
 
   /** Whole frames in the file. */

@@ -37,11 +37,11 @@ import { encodeHeader } from './segment.ts'
 /** A group is closed when it has so many bytes, if the disk has not taken it before. */
 const GROUP_BYTES = 512 << 10
 
-/** Memory for a group and the largest key of the record that closes it. */
-const BUFFER_BYTES = GROUP_BYTES + (128 << 10)
+/** What memory for a group has beyond it: room for frames and for the largest key of the record that closes it. */
+const BUFFER_MARGIN_BYTES = 128 << 10
 
-/** Larger pieces of memory, made for huge records, are given back. */
-const MAX_KEPT_BYTES = 2 * BUFFER_BYTES
+/** Memory that has grown larger than this, for huge records, is given back. */
+const MAX_KEPT_BYTES = 2 * (GROUP_BYTES + BUFFER_MARGIN_BYTES)
 
 /** A write to the segment that is under way. */
 interface GroupWrite {
@@ -377,9 +377,13 @@ export class LogWriter {
 
   // Groups
 
-  #newGroup(records: RecordBuffer = this.#spareBuffers.pop() ?? new RecordBuffer(BUFFER_BYTES)): Group {
+  #newGroup(records: RecordBuffer = this.#spareBuffers.pop() ?? this.#newBuffer()): Group {
     records.lastSequence = this.#appended
     return new Group(this.#nextGroupId++, records)
+  }
+
+  #newBuffer(): RecordBuffer {
+    return new RecordBuffer(this.#groupBytes + BUFFER_MARGIN_BYTES)
   }
 
   #newMarker(): Group {
@@ -510,7 +514,7 @@ export class LogWriter {
     this.#settle(group)
     const { records } = group
     const { length } = records.memory.bytes
-    if (length < BUFFER_BYTES || length > MAX_KEPT_BYTES || this.#spareBuffers.length >= 2) return
+    if (length === FRAME_BYTES || length > MAX_KEPT_BYTES || this.#spareBuffers.length >= 2) return
     records.clear()
     this.#spareBuffers.push(records)
   }
