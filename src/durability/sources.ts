@@ -94,19 +94,17 @@ export class Sources {
   }
 }
 
-/** Opens the runs of a manifest, newest first. Throws `CORRUPTION` or `IO`. */
+/** Opens the runs of a manifest, newest first; all at once, for each is a few calls that wait. Throws `CORRUPTION` or `IO`. */
 export async function openRuns(
   storage: Storage,
   directory: string,
   runs: readonly RunSummary[],
   cache: BlockCache,
 ): Promise<RunReader[]> {
-  const readers: RunReader[] = []
-  try {
-    for (const summary of runs) readers.push(await RunReader.open(storage, directory, summary, cache))
-  } catch (error) {
-    for (const reader of readers) await reader.close().catch(() => undefined)
-    throw error
-  }
-  return readers
+  const opened = await Promise.allSettled(runs.map(async (run) => RunReader.open(storage, directory, run, cache)))
+  const readers = opened.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []))
+  const failed = opened.find((result) => result.status === 'rejected')
+  if (failed === undefined) return readers
+  for (const reader of readers) await reader.close().catch(() => undefined)
+  throw failed.reason
 }

@@ -34,12 +34,18 @@ export function diskOf(image: Image, seed = 0): SimulatedStorage {
   return storage
 }
 
-/** A database of two runs, with sealed segments and a tail that are in no run, closed as told. */
-export async function madeDatabase(clean: boolean): Promise<{ image: Image; ledger: Ledger }> {
+/** A database of a given identity, of two runs, with sealed segments and a tail that are in no run, closed as told. */
+export async function madeDatabase(clean: boolean, identity = 'directory'): Promise<{ image: Image; ledger: Ledger }> {
   const storage = new SimulatedStorage({ seed: 7, maxDelayTurns: 0 })
   const ledger = new Ledger()
   const random = new Random('made')
-  const options = optionsFor(storage, { tailBytes: Infinity })
+  const identities = new Random(identity)
+  const options = optionsFor(storage, {
+    tailBytes: Infinity,
+    random: (target) => {
+      for (let i = 0; i < target.length; i++) target[i] = identities.int(256)
+    },
+  })
   const directory = await Directory.open(options)
   // The first run is the larger one by far, so that the two are not merged.
   for (const commits of [16, 2, 12]) {

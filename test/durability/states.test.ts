@@ -143,6 +143,24 @@ describe('a database', () => {
     await expectRefused(storage, 'CORRUPTION', /manifest/)
   })
 
+  it('13: with a manifest of a newer format is refused', async () => {
+    const manifest = killed.image.get(manifestPath)!.slice()
+    manifest[8] = 2
+    const storage = diskOf(killed.image)
+    storage.plant(manifestPath, manifest)
+    await expectRefused(storage, 'CORRUPTION', /manifest has format version 2.*newer release/)
+  })
+
+  it('14, 16: with a file of another database of the same numbers is refused', async () => {
+    const other = await madeDatabase(false, 'another')
+    expect([...other.image.keys()]).toEqual([...killed.image.keys()])
+    for (const path of other.image.keys()) {
+      const storage = diskOf(killed.image)
+      storage.plant(path, other.image.get(path)!)
+      await expectRefused(storage, 'CORRUPTION', /\/(manifest|run-|wal-)/)
+    }
+  })
+
   it('14: with a listed run missing, cut, lengthened, empty or exchanged is refused', async () => {
     const [first, second] = paths(killed.image, /\.run$/)
     expect(second).toBeDefined()
