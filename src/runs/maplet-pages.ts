@@ -241,6 +241,7 @@ export class MapletBuilder {
     while (bucket < shape.buckets) {
       const page = new PageBuilder(shape, bucket)
       while (bucket < shape.buckets && page.take(starts[bucket] as number, starts[bucket + 1] as number)) bucket++
+      invariant(bucket > page.firstBucket, 'any bucket fits into a page')
       this.firstBuckets.push(page.firstBucket)
       const waiting = write(page.finish(this.firstBuckets.length - 1, runSeed, starts, cells))
       if (waiting !== undefined) await waiting
