@@ -21,8 +21,9 @@ export interface CheckReport {
   readonly ok: boolean
   /** One sentence for each violated invariant or damaged place, with where it is: a key, or a file and an offset. */
   readonly problems: readonly string[]
-  /** Files and bytes on disk that were read; 0 in memory. */
+  /** Files on disk that were read; 0 in memory. */
   readonly files: number
+  /** Bytes in them. */
   readonly bytes: number
   /** Tables walked. */
   readonly tables: number

@@ -17,12 +17,14 @@ import { prefetch, type Reader } from './reader.ts'
 import { beginAttempt, endOnAbort, runOneTick, runSync, runTransaction, throwIfAborted } from './retry.ts'
 import {
   ensureWritableDatabase,
+  isCrowded,
   isThenable,
   refusePromise,
   refuseWriteOptions,
   requireFunction,
   settled,
   type TableCore,
+  waitForRoom,
 } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
 
@@ -175,8 +177,7 @@ export class Handle<K, V> implements Reader<K, V> {
   }
 
   async #setWhenRoom(key: Key, stored: unknown, size: number): Promise<void> {
-    while (this.#core.state.log?.crowded === true) await this.#core.state.log.room()
-    this.#ensureOpen()
+    await waitForRoom(this.#core.state)
     return this.#setNow(key, stored, size)
   }
 
@@ -188,10 +189,7 @@ export class Handle<K, V> implements Reader<K, V> {
     if (state.engine.hasFavours) return this.#write((tx) => tx.delete(key))
     ensureWritableDatabase(state)
     const admitted = this.#core.admitKey(key)
-    while (state.log?.crowded === true) {
-      await state.log.room()
-      this.#ensureOpen()
-    }
+    if (isCrowded(state)) await waitForRoom(state)
     const deleted = state.engine.writeOne(store, admitted, DELETE, undefined, 0)
     await settled(state, state.engine.clock)
     return deleted

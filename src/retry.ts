@@ -12,7 +12,14 @@ import { conflictError } from './conflict-error.ts'
 import { type TransactionError, VarveError } from './errors.ts'
 import { ACTIVE, COMMITTED, type Conflict, type Engine, type Favour, type Txn } from './mvcc/index.ts'
 import type { ResolvedTransactionOptions } from './options.ts'
-import { type DatabaseState, ensureWritableDatabase, isThenable, settled } from './table-core.ts'
+import {
+  type DatabaseState,
+  ensureWritableDatabase,
+  isCrowded,
+  isThenable,
+  settled,
+  waitForRoom,
+} from './table-core.ts'
 
 /** Losses after which an attempt is favoured. */
 const FAVOUR_AFTER = 6
@@ -85,11 +92,10 @@ function acknowledge<T, R>(
   value: T,
   then: (value: T, conflict: Conflict | null) => R | PromiseLike<R>,
 ): R | PromiseLike<R> {
-  const { engine, log } = state
   // Room is waited for before anything is decided: what has been certified must be installed.
-  if (log !== null && log.crowded && txn.state === ACTIVE && txn.hasWrites)
-    return log.room().then(() => acknowledge(state, txn, value, then))
-  const conflict = commitOrRollback(engine, txn)
+  if (isCrowded(state) && txn.state === ACTIVE && txn.hasWrites)
+    return waitForRoom(state).then(() => acknowledge(state, txn, value, then))
+  const conflict = commitOrRollback(state.engine, txn)
   const wait = conflict === null ? settled(state, txn.extent) : null
   return wait === null ? then(value, conflict) : wait.then(() => then(value, conflict))
 }

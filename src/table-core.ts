@@ -44,6 +44,17 @@ export function settled(state: DatabaseState, sequence: number): Promise<void> |
   return state.log === null ? null : state.log.settledAt(sequence)
 }
 
+/** Whether a commit has to wait: too much waits for the disk already, or there is no room in the log. */
+export function isCrowded(state: DatabaseState): boolean {
+  return state.log !== null && state.log.crowded
+}
+
+/** Waits until it has not. Throws what ended the database meanwhile. */
+export async function waitForRoom(state: DatabaseState): Promise<void> {
+  while (isCrowded(state)) await state.log?.room()
+  if (state.closed !== null) throw state.closed
+}
+
 /** Refuses to write to a database that was opened for reading only. */
 export function ensureWritableDatabase(state: DatabaseState): void {
   if (state.readOnly)

@@ -9,10 +9,12 @@ import { release } from './leaks.ts'
 import type { Table } from './table.ts'
 import {
   ensureWritableDatabase,
+  isCrowded,
   refusePromise,
   refuseWriteOptions,
   requireFunction,
   settled,
+  waitForRoom,
   type TableCore,
 } from './table-core.ts'
 
@@ -233,9 +235,10 @@ export class Transaction<K, V> extends ViewReader<K, V> {
         'commit() is for transactions from begin(); this one commits when its callback returns',
       )
     }
-    const { engine, log } = this.core.state
-    while (log !== null && log.crowded && this.txn.hasWrites) {
-      await log.room()
+    const { state } = this.core
+    const { engine } = state
+    if (isCrowded(state) && this.txn.hasWrites) {
+      await waitForRoom(state)
       this.ensureActive()
     }
     release(this.owner)
@@ -247,7 +250,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
       throw error
     }
     if (conflict !== null) throw conflictError(conflict)
-    await settled(this.core.state, this.txn.extent)
+    await settled(state, this.txn.extent)
   }
 
   /** Discards everything. Inside `transaction()` the callback may still return a value, with which the promise resolves. */
