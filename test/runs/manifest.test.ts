@@ -109,6 +109,14 @@ describe('the manifest', () => {
     await expect(readManifest(storage, DIRECTORY)).rejects.toMatchObject({ code: 'CORRUPTION' })
   })
 
+  it('is refused if bytes that are reserved are not zero (I1)', async () => {
+    const bytes = fileOf(JSON.stringify(manifest))
+    expect(await readBytes(bytes)).toStrictEqual(manifest)
+    bytes[10] = 1
+    bytes.writeUInt32LE(crc32(bytes.subarray(20), crc32(bytes.subarray(0, 16))), 16)
+    expect(await messageOf(bytes)).toContain('at byte 10: reserved')
+  })
+
   it('refuses a newer version by name', async () => {
     const bytes = Buffer.from((await diskWith()).contents(PATH))
     bytes.writeUInt16LE(2, 8)
