@@ -92,8 +92,12 @@ describe('tests that the documents name', () => {
     const reference = (file: string, name: string): Reference => ({ at: '', file, name })
     expect(defect(reference('docs/shown', 'are missed if they are not there'))).toBeUndefined()
     expect(defect(reference('docs/shown', 'are … not there'))).toBeUndefined()
-    expect(defect(reference('docs/links', 'are missed if they are not there'))).toBe('test/docs/links has no test of that name')
+    expect(defect(reference('docs/links', 'are missed if they are not there'))).toBe(
+      'test/docs/links has no test of that name',
+    )
     expect(defect(reference('docs/never', 'was'))).toBe('there is no test/docs/never.test.ts')
-    expect(referencesIn('x:1', 'as `a/b › c d` and `e`')).toEqual([reference('a/b', 'c d')].map((r) => ({ ...r, at: 'x:1' })))
+    expect(referencesIn('x:1', 'as `a/b › c d` and `e`')).toEqual(
+      [reference('a/b', 'c d')].map((r) => ({ ...r, at: 'x:1' })),
+    )
   })
 })
