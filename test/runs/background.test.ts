@@ -1,4 +1,5 @@
 /** Checkpoints and merges as background work: inline and on a worker thread, cancelled, failing, ended. */
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -196,7 +197,7 @@ describe('on a worker thread', () => {
   const backgrounds: Background[] = []
 
   beforeAll(() => {
-    compiled = compile('runs-worker', ['runs/worker.ts'])
+    compiled = compile('runs-worker', ['runs/worker.ts', 'runs/worker-background.ts'])
   })
 
   afterEach(async () => {
@@ -328,6 +329,26 @@ describe('on a worker thread', () => {
     await new Promise((resolve) => setTimeout(resolve, 200))
     await deaf.close()
     expect(await unheard).toBe('IO')
+  })
+
+  it('lets the process end when no job is under way, and not before (I1)', async () => {
+    const directory = newDirectory()
+    const { first } = await twoStretches(new NodeStorage(), directory, 5000)
+    const script = join(directory, 'script.mjs')
+    const job = { ...checkpointJob(first, 1), databaseId: [...databaseId] }
+    writeFileSync(
+      script,
+      `import { workerBackground } from ${JSON.stringify(compiled.path('runs/worker-background.ts'))}
+      const job = ${JSON.stringify(job)}
+      const background = workerBackground(${JSON.stringify(directory)})
+      for (const number of [1, 2]) {
+        const { run } = await background.checkpoint({ ...job, run: number, databaseId: Uint8Array.from(job.databaseId) })
+        console.log(run.entries, background.isInline)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }`,
+    )
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', timeout: 20_000 })
+    expect([stdout, stderr, status]).toEqual(['5000 false\n5000 false\n', '', 0])
   })
 
   it('keeps errors apart when they are packed', () => {
