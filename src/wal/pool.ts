@@ -254,6 +254,7 @@ export class SegmentPool {
         await file.write(zeros.subarray(0, Math.min(zeros.length, fileBytes - at)), at)
         await file.sync()
       }
+      // Last: a file that was cut short while it was being made has no header, and passes for what it is, a leftover.
       await file.write(encodeHeader(spareHeader(number, fileBytes), databaseId, seed), 0)
       await file.sync()
     } finally {

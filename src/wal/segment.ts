@@ -46,7 +46,7 @@ import {
 import { readUint64, writeUint64 } from './record.ts'
 
 const MAGIC = new TextEncoder().encode('VARVEWAL')
-export const WAL_VERSION = 1
+const WAL_VERSION = 1
 const HEADER_PAYLOAD_BYTES = 64
 
 /** Segments are numbered from 1; the number is a u32. */
@@ -70,7 +70,7 @@ export function segmentPath(directory: string, segment: number): string {
   return join(directory, segmentName(segment))
 }
 
-export function segmentName(segment: number): string {
+function segmentName(segment: number): string {
   return `wal-${String(segment).padStart(12, '0')}.log`
 }
 

@@ -86,7 +86,7 @@ export class LogWriter {
   #succession: Succession | null = null
   /** The rotation under way, or the last one; never rejects. */
   #rotation: Promise<unknown> = Promise.resolve()
-  #sealed: SealedSegment[]
+  #sealed: readonly SealedSegment[]
   #sealedBytes: number
 
   #gathering: Group
@@ -612,7 +612,8 @@ export class LogWriter {
     this.#synced = this.#settled
     this.#background.forget()
     const bytes = next * FRAME_BYTES
-    this.#sealed.push({ number, fromFrame: 1, endFrame: next, lastSequence: this.#settled, bytes })
+    // A new array: whoever was given the old one is reading what it names.
+    this.#sealed = [...this.#sealed, { number, fromFrame: 1, endFrame: next, lastSequence: this.#settled, bytes }]
     this.#sealedBytes += bytes
     const closed = file.close().catch((error: unknown) => void this.#poison(error))
     this.#retired = Promise.all([this.#retired, closed]).then(nothing)

@@ -106,7 +106,7 @@ async function life(random: Random, durability: 'full' | 'relaxed'): Promise<voi
 describe('after a crash at any call', () => {
   for (const durability of ['full', 'relaxed'] as const) {
     it(`recovers all that was settled, whole and in order: ${durability}`, async () => {
-      for (let i = 0; i < runs(36); i++) {
+      for (let i = 0; i < runs(24); i++) {
         try {
           await life(new Random(i), durability)
         } catch (error) {
