@@ -107,10 +107,7 @@ export class Directory {
     } catch (error) {
       await options.background?.close().catch(() => undefined)
       await lock.release().catch(() => undefined)
-      // While nothing is open there is nothing to poison: it is the failure beneath that tells what to do.
-      throw error instanceof VarveError && error.code === 'POISONED' && error.cause instanceof VarveError
-        ? error.cause
-        : error
+      throw beneath(error)
     }
   }
 
@@ -125,6 +122,8 @@ export class Directory {
     const opened = await openForWriting(options, path, callbacks)
     const { log } = opened
     parts.log = log
+    // The log makes segments in the background already; what failed before it could be told is told now.
+    if (opened.root.failure !== null) log.poison(opened.root.failure)
     const sources = sourcesOf(options, path, opened)
     const background = options.background ?? workerBackground(path)
     const checkpointer = new Checkpointer({
@@ -323,6 +322,13 @@ const NO_WORK = Object.freeze({ done: 0, failed: 0, bytes: 0, longestMs: 0, erro
 function sourcesOf({ storage }: DirectoryOptions, path: string, opened: Opened): Sources {
   const { cache, root, readers, tail } = opened
   return new Sources(storage, path, cache, root.value, readers, tail)
+}
+
+/** While nothing is open there is nothing to poison: it is the failure beneath that tells what to do. */
+function beneath(error: unknown): unknown {
+  let origin = error
+  while (origin instanceof VarveError && origin.code === 'POISONED' && origin.cause !== undefined) origin = origin.cause
+  return origin
 }
 
 /** Tells a listener; what it throws surfaces as an uncaught error and disturbs nothing here. */

@@ -22,7 +22,8 @@ export class Root {
   readonly #uncertain: (error: VarveError) => void
   #value: Manifest
   #nextRun: number
-  #failure: VarveError | null = null
+  /** Why it is not known which manifest is on disk; null while it is. */
+  failure: VarveError | null = null
   /** Manifests written, for statistics. */
   written = 0
 
@@ -53,7 +54,7 @@ export class Root {
    */
   async replace(change: (value: Manifest) => Manifest | null, published?: (value: Manifest) => void): Promise<void> {
     await this.#mutex.runExclusive(async () => {
-      if (this.#failure !== null) throw this.#failure
+      if (this.failure !== null) throw this.failure
       const next = change(this.#value)
       if (next === null) return
       await this.#write({ ...next, nextRun: this.#nextRun })
@@ -74,14 +75,14 @@ export class Root {
       })
     } catch (cause) {
       if (!renaming) throw cause
-      this.#failure = new VarveError(
+      this.failure = new VarveError(
         'POISONED',
         `replacing ${this.#directory}/manifest failed half way, so that which manifest a power loss would leave is not known: ` +
           'close the database and open it again',
         { cause },
       )
-      this.#uncertain(this.#failure)
-      throw this.#failure
+      this.#uncertain(this.failure)
+      throw this.failure
     }
     this.#value = next
     this.written++
