@@ -294,6 +294,37 @@ describe('a damaged run', () => {
     }
   })
 
+  it('is noticed by verify if footer and manifest agree on counts that are not those of the entries', async () => {
+    const sample = await sampleOf(plainEntries(100, 12), 700)
+    const { footerAt } = partsOf(sample)
+    const edits = [
+      ['entries', 40, 1],
+      ['entries', 40, -1],
+      ['tombstones', 48, 1],
+      ['firstSequence', 56, -1],
+      ['firstSequence', 56, 1],
+      ['lastSequence', 64, 1],
+      ['lastSequence', 64, -1],
+    ] as const
+    for (const [name, at, change] of edits) {
+      const bytes = sample.bytes.slice()
+      const summary = { ...sample.summary, [name]: sample.summary[name] + change }
+      writeUint32(bytes, footerAt + at, summary[name])
+      forgeChecksums(sample, bytes)
+      const problems = await (await openRun(diskWith(bytes), summary)).verify()
+      expect([name, change, problems.length]).toEqual([name, change, 1])
+    }
+  })
+
+  it('is noticed by verify if a block says that it has fewer entries than it holds', async () => {
+    const sample = await sampleOf(plainEntries(10, 12), 700)
+    const bytes = sample.bytes.slice()
+    bytes[8]! -= 1
+    forgeChecksums(sample, bytes)
+    const problems = await (await openRun(diskWith(bytes), sample.summary)).verify()
+    expect(problems.map(({ message }) => message)).toEqual(['block 0 has bytes behind its last entry'])
+  })
+
   it('is refused by whoever reads an entry that is not well-formed, even if the checksums were forged (E2)', async () => {
     const entries = [
       { key: storedKey(1, 7, 7, 7, 7), sequence: 1, size: 6, value: Uint8Array.of(1, 2, 3, 4, 5) },

@@ -7,6 +7,8 @@ import { RUN_LEFTOVER_NAME, RUN_NAME, runFileName } from '../../src/runs/format.
 import { RunReader } from '../../src/runs/reader.ts'
 import { RunWriter } from '../../src/runs/writer.ts'
 import { NodeStorage } from '../../src/storage/node.ts'
+import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import type { Storage } from '../../src/storage/storage.ts'
 import { Random } from '../support/random.ts'
 import {
   DIRECTORY,
@@ -43,6 +45,33 @@ describe('RunWriter', () => {
     expect(position).toBe(storage.contents(path).length)
     expect(Math.min(...writes.slice(0, -1).map(({ bytes }) => bytes))).toBeGreaterThan(256 * 1024)
     expect(storage.files()).toEqual([path])
+  })
+
+  it('has one write in flight at a time, and waits for a slow disk instead of changing what is on its way', async () => {
+    const disk = new SimulatedStorage({ seed: 1, maxDelayTurns: 0 })
+    await disk.makeDirectory(DIRECTORY)
+    const entries = plainEntries(20_000, 100)
+    let inFlight = 0
+    let most = 0
+    const slow: Storage = {
+      ...bound(disk),
+      open: async (path, mode) => {
+        const file = await disk.open(path, mode)
+        const write = file.write.bind(file)
+        file.write = async (data, position) => {
+          most = Math.max(most, ++inFlight)
+          for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve))
+          await write(data, position)
+          inFlight--
+        }
+        return file
+      },
+    }
+    const summary = await writeRun(slow, 1, entries)
+    expect(most).toBe(1)
+    const reader = await openRun(disk, summary)
+    expect(await reader.verify()).toEqual([])
+    await expectEverything(reader, entries)
   })
 
   it('has names that sort like numbers and are told apart', () => {
@@ -254,6 +283,20 @@ describe('RunReader', () => {
     }
   })
 })
+
+/** The calls of a storage as an object of functions. */
+function bound(storage: SimulatedStorage): Storage {
+  return {
+    open: (path, mode, options) => storage.open(path, mode, options),
+    list: (directory) => storage.list(directory),
+    makeDirectory: (directory) => storage.makeDirectory(directory),
+    rename: (from, to) => storage.rename(from, to),
+    remove: (path) => storage.remove(path),
+    syncDirectory: (directory) => storage.syncDirectory(directory),
+    lock: (directory) => storage.lock(directory),
+    probeLock: (directory) => storage.probeLock(directory),
+  }
+}
 
 function words(random: Random): number[] {
   return Array.from({ length: 9 }, () => random.int(256))
