@@ -173,7 +173,7 @@ export class Database<K, V> implements AnyDatabase {
   handle(): Handle<K, V>
   handle<K2, V2>(table: Table<K2, V2>): Handle<K2, V2>
   handle<K2, V2>(table?: Table<K2, V2>): Handle<K, V> | Handle<K2, V2> {
-    this.#ensureOpen()
+    this.#ensureNotClosed()
     const { isolation } = this.options
     if (table === undefined) return new Handle(this.#main, this.#resolve, isolation)
     return new Handle(this.#coreOf(table), this.#resolve, isolation)
@@ -181,7 +181,7 @@ export class Database<K, V> implements AnyDatabase {
 
   /** Names of the tables on disk and in use, the default table included. */
   tables(): string[] {
-    this.#ensureOpen()
+    this.#ensureNotClosed()
     return [...new Set([...this.#catalogue.keys(), ...this.#cores.keys()])]
   }
 
@@ -272,13 +272,13 @@ export class Database<K, V> implements AnyDatabase {
 
   /** Figures about operations, transactions, versions and memory. */
   stats(): Stats {
-    this.#ensureOpen()
+    this.#ensureNotClosed()
     return collectStats(this.#state, this.#disk?.directory ?? null, this.#openedAtMs)
   }
 
   /** Estimated bytes that this database holds in memory: keys, values, versions, index, maplet, columns. */
   memoryUsage(): number {
-    this.#ensureOpen()
+    this.#ensureNotClosed()
     return memoryUsage(this.#engine)
   }
 
@@ -330,6 +330,11 @@ export class Database<K, V> implements AnyDatabase {
 
   #ensureOpen(): void {
     if (this.#state.closed !== null) throw this.#state.closed
+  }
+
+  /** For what only looks: it goes on once the database is poisoned, to tell why. */
+  #ensureNotClosed(): void {
+    if (this.#closing !== null) this.#ensureOpen()
   }
 
   #coreOf<K2, V2>(table: Table<K2, V2>): TableCore<K2, V2> {

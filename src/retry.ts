@@ -94,7 +94,14 @@ function acknowledge<T, R>(
 ): R | PromiseLike<R> {
   // Room is waited for before anything is decided: what has been certified must be installed.
   if (isCrowded(state) && txn.state === ACTIVE && txn.hasWrites)
-    return waitForRoom(state).then(() => acknowledge(state, txn, value, then))
+    return waitForRoom(state).then(
+      () => acknowledge(state, txn, value, then),
+      (error: unknown) => {
+        // Not through giveUp: what has been read may be waiting for the same room.
+        state.engine.rollback(txn)
+        throw error
+      },
+    )
   const conflict = commitOrRollback(state.engine, txn)
   const wait = conflict === null ? settled(state, txn.extent) : null
   return wait === null ? then(value, conflict) : wait.then(() => then(value, conflict))

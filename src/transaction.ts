@@ -237,13 +237,13 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     }
     const { state } = this.core
     const { engine } = state
-    if (isCrowded(state) && this.txn.hasWrites) {
-      await waitForRoom(state)
-      this.ensureActive()
-    }
-    release(this.owner)
     let conflict
     try {
+      if (isCrowded(state) && this.txn.hasWrites) {
+        await waitForRoom(state)
+        this.ensureActive()
+      }
+      release(this.owner)
       conflict = engine.commit(this.txn)
     } catch (error) {
       engine.rollback(this.txn)
