@@ -20,7 +20,7 @@
 import { Mutex } from 'async-mutex'
 
 import { VarveError } from '../errors.ts'
-import type { Storage, StorageFile } from '../storage/storage.ts'
+import { ioError, isMissing, type Storage, type StorageFile } from '../storage/storage.ts'
 import { FRAME_BYTES } from './frame.ts'
 import { MAX_SEGMENT, encodeHeader, segmentPath, spareHeader } from './segment.ts'
 
@@ -64,17 +64,25 @@ export class SegmentPool {
   #unlisted: SpareSegment | null
   #stopped: boolean
   #isFilling: boolean
+  /** Whether so much is written in this session that spares are worth their zeros. */
+  #isActive: boolean
   /** A rotation by name may exceed the bound once. */
   #forced: boolean
   #wake: (() => void) | null
   #retryMs: number
+  /** Why the last attempt to take a segment failed, if it did. */
+  #attemptError: VarveError | null
 
   /** Somebody waits for a segment that cannot be had yet. */
   stalled: boolean
+  /** Why, if it is not the bound that is waited for. */
+  obstacle: VarveError | null
   failures: number
   error: unknown
-  /** Called when `stalled` has changed. */
+  /** Called when `stalled` or `obstacle` has changed. */
   onStall: () => void
+  /** Called when the directory or a spare is gone: nothing written to the log would be found again. */
+  onLost: (error: unknown) => void
 
   constructor(
     storage: Storage,
@@ -97,10 +105,14 @@ export class SegmentPool {
     this.#forced = false
     this.#wake = null
     this.#retryMs = FIRST_RETRY_MS
+    this.#attemptError = null
     this.stalled = false
     this.failures = 0
     this.error = undefined
+    this.obstacle = null
     this.onStall = nothing
+    this.onLost = nothing
+    this.#isActive = false
   }
 
   get spareCount(): number {
@@ -117,11 +129,11 @@ export class SegmentPool {
           return taken
         }
         if (this.#stopped) throw new VarveError('CLOSED', 'the log was closed before a segment was free')
-        this.#setStalled(true)
+        this.#setStalled(true, this.#attemptError)
         await this.#change()
       }
     } finally {
-      this.#setStalled(false)
+      this.#setStalled(false, null)
     }
   }
 
@@ -131,9 +143,16 @@ export class SegmentPool {
     this.#wakeUp()
   }
 
-  /** Makes spares in the background until there are enough. */
+  /** From now on spares are kept ready. */
+  start(): void {
+    if (this.#isActive) return
+    this.#isActive = true
+    this.fill()
+  }
+
+  /** Makes spares in the background until there are enough, once that was started. */
   fill(): void {
-    if (this.#isFilling || this.#stopped) return
+    if (this.#isFilling || this.#stopped || !this.#isActive) return
     this.#isFilling = true
     void this.#fill().finally(() => {
       this.#isFilling = false
@@ -183,6 +202,7 @@ export class SegmentPool {
   }
 
   async #tryTake(): Promise<TakenSegment | null> {
+    this.#attemptError = null
     if (this.#stopped) return null
     try {
       if (this.#spares.length === 0) {
@@ -194,6 +214,7 @@ export class SegmentPool {
       return taken
     } catch (error) {
       this.#failed(error)
+      this.#attemptError = ioError('make or open a segment in', this.#directory, error)
       return null
     }
   }
@@ -315,11 +336,13 @@ export class SegmentPool {
     if (this.#stopped) return
     this.failures++
     this.error = error
+    if (isMissing(error)) this.onLost(error)
   }
 
-  #setStalled(stalled: boolean): void {
-    if (this.stalled === stalled) return
+  #setStalled(stalled: boolean, obstacle: VarveError | null): void {
+    if (this.stalled === stalled && this.obstacle === obstacle) return
     this.stalled = stalled
+    this.obstacle = obstacle
     this.onStall()
   }
 

@@ -92,8 +92,9 @@ export class RecordBuffer {
     this.lastSequence = 0
   }
 
+  /** Of records that are complete. */
   get payloadBytes(): number {
-    return this.at - FRAME_HEADER_BYTES
+    return (this.#start < 0 ? this.at : this.#start) - FRAME_HEADER_BYTES
   }
 
   clear(): void {
@@ -104,6 +105,7 @@ export class RecordBuffer {
 
   begin(timeMs: number): void {
     this.cancel()
+    invariant(Number.isFinite(timeMs), 'the time of a commit is a finite number')
     if (this.at + RECORD_HEADER_BYTES + COMMIT_HEADER_BYTES > this.#limit) {
       this.#grow(RECORD_HEADER_BYTES + COMMIT_HEADER_BYTES)
     }
@@ -216,6 +218,7 @@ function writeSizedKey(key: Key, bytes: Uint8Array, at: number): number {
 
 function writeVarint(value: number, bytes: Uint8Array, start: number): number {
   let at = start
+  invariant(value >= 0 && value <= Number.MAX_SAFE_INTEGER, 'numbers in the log are whole and not negative')
   if (value < 0x1000_0000) {
     let rest = value
     while (rest >= 0x80) {

@@ -56,7 +56,7 @@ import {
 import { LogWriter } from './writer.ts'
 
 /** A first segment, made while somebody waits for the opening, is no larger than this. */
-const FIRST_SEGMENT_BYTES = 1 << 20
+const FIRST_SEGMENT_BYTES = 256 << 10
 
 /** A listed segment and what its header says; null if it is damaged. */
 interface FoundSegment {
@@ -345,8 +345,7 @@ class Recovery {
       if (number <= this.#start.lastSegment) continue
       const reader = await openSegment(this.#storage, this.#directory, number, 'read', this.#seed, this.#memory)
       try {
-        if (reader.fileBytes < MIN_SEGMENT_BYTES) continue
-        const header = await reader.readHeader(this.#start.databaseId)
+        const header = await reader.peekHeader(this.#start.databaseId)
         if (header !== null && header.started) throw corruption(reader.file.path, 0, 'it was started but is not listed')
       } finally {
         await reader.file.close()
@@ -371,8 +370,6 @@ class Recovery {
     const { databaseId, epoch, firstSegment, lastSegment } = this.#start
     const seed = this.#seed
     const segmentBytes = Math.max(MIN_SEGMENT_BYTES, wholeFrames(config.segmentBytes))
-    // The epoch becomes durable before anything bears it.
-    await hooks.reserve(firstSegment, lastSegment)
     const unlisted = await this.#unlisted()
     for (const number of unlisted) await this.#storage.remove(segmentPath(this.#directory, number))
     if (unlisted.length > 0) await this.#storage.syncDirectory(this.#directory)
@@ -391,7 +388,9 @@ class Recovery {
       .map(({ reader }) => ({ number: reader.segment, fileBytes: wholeFrames(reader.fileBytes) }))
     const last = Math.max(lastSegment, firstSegment - 1)
     const pool = new SegmentPool(this.#storage, this.#directory, poolConfig, firstSegment, last, spares)
-    if (spares.length === 0) await pool.make(Math.min(segmentBytes, FIRST_SEGMENT_BYTES))
+    // With the list the epoch becomes durable, before anything bears it.
+    if (spares.length > 0) await hooks.reserve(firstSegment, last)
+    else await pool.make(Math.min(segmentBytes, FIRST_SEGMENT_BYTES))
     const taken = await pool.open()
     try {
       const next = await this.#rewriteTail(taken.file, taken.number)

@@ -229,6 +229,17 @@ export class SegmentReader {
     if (this.fileBytes < MIN_SEGMENT_BYTES) {
       throw corruption(this.file.path, this.fileBytes, 'the file is shorter than any segment')
     }
+    const header = await this.peekHeader(databaseId)
+    if (header !== null && header.fileBytes > this.fileBytes) {
+      const what = `the file ends here, ${header.fileBytes} bytes were promised by its header`
+      throw corruption(this.file.path, this.fileBytes, what)
+    }
+    return header
+  }
+
+  /** As `readHeader`, of a file that may be shorter than it should. */
+  async peekHeader(databaseId: Uint8Array): Promise<SegmentHeader | null> {
+    if (this.frames === 0) return null
     const { chunk } = this.#memory
     await this.#readChunk(0, 1)
     const at = FRAME_HEADER_BYTES
@@ -238,12 +249,7 @@ export class SegmentReader {
       return null
     }
     if (chunk.view.getUint16(at + 8, true) !== WAL_VERSION) throw this.#newer(chunk.view.getUint16(at + 8, true))
-    const header = this.#decodeHeader()
-    if (header.fileBytes > this.fileBytes) {
-      const what = `the file ends here, ${header.fileBytes} bytes were promised by its header`
-      throw corruption(this.file.path, this.fileBytes, what)
-    }
-    return header
+    return this.#decodeHeader()
   }
 
   #decodeHeader(): SegmentHeader {

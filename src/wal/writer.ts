@@ -37,6 +37,9 @@ import { encodeHeader } from './segment.ts'
 /** A group is closed when it has so many bytes, if the disk has not taken it before. */
 const GROUP_BYTES = 512 << 10
 
+/** A session that writes less than this makes no spare segments. */
+const SPARE_AFTER_BYTES = 128 << 10
+
 /** What memory for a group has beyond it: room for frames and for the largest key of the record that closes it. */
 const BUFFER_MARGIN_BYTES = 128 << 10
 
@@ -80,6 +83,7 @@ export class LogWriter {
   readonly #start: WriterStart
   readonly #isFull: boolean
   readonly #groupBytes: number
+  readonly #spareAfterBytes: number
   readonly #runNow: () => void
 
   #current: ActiveSegment
@@ -136,6 +140,7 @@ export class LogWriter {
     this.#start = start
     this.#isFull = config.durability === 'full'
     this.#groupBytes = Math.min(GROUP_BYTES, Math.max(FRAME_BYTES, config.segmentBytes >>> 2))
+    this.#spareAfterBytes = Math.min(SPARE_AFTER_BYTES, start.segment.fileBytes >>> 1)
     this.#runNow = () => {
       this.#isScheduled = false
       this.#run()
@@ -149,7 +154,7 @@ export class LogWriter {
     this.#background = new BackgroundSync(config.flush, () => this.#sync())
     this.#gathering = this.#newGroup()
     pool.onStall = () => this.#freeRoom()
-    pool.fill()
+    pool.onLost = (error) => this.#poison(error)
   }
 
   /** The last commit that was appended, settled, synced. */
@@ -244,9 +249,15 @@ export class LogWriter {
     return this.#pool.stalled || this.#queuedBytes + this.#gathering.records.at > this.#config.maxQueueBytes
   }
 
-  /** Resolves when the log is not crowded; others may crowd it again before you. Rejects with `POISONED`. */
+  /**
+   * Resolves when the log is not crowded; others may crowd it again before you.
+   *
+   * @throws VarveError `POISONED`; or, if there is no segment to write to because none can be made, what keeps it from
+   *   being made (a full disk, say): then the same may succeed later
+   */
   async room(): Promise<void> {
     if (this.#poisoned !== null) throw this.#poisoned
+    if (this.#pool.obstacle !== null) throw this.#pool.obstacle
     if (!this.crowded) return
     await new Promise<void>((resolve, reject) => {
       this.#roomWaiters.push({ resolve, reject })
@@ -405,6 +416,8 @@ export class LogWriter {
 
   #closeGathering(): void {
     const group = this.#gathering
+    // A record that was begun and never ended is none.
+    group.records.cancel()
     if (group.isEmpty) return
     this.#queue.push(group)
     this.#queuedBytes += group.records.payloadBytes
@@ -458,6 +471,7 @@ export class LogWriter {
     this.#groups++
     this.#commits += records.commits
     this.#bytesWritten += sealed.bytes.length
+    if (this.#bytesWritten >= this.#spareAfterBytes) this.#pool.start()
     if (!this.#isFull) this.#background.wrote(records.commits, sealed.bytes.length)
     return sealed
   }
@@ -710,6 +724,8 @@ export class LogWriter {
   // The end
 
   #freeRoom(): void {
+    const { obstacle } = this.#pool
+    if (obstacle !== null) for (const { reject } of this.#roomWaiters.splice(0)) reject(obstacle)
     if (this.#roomWaiters.length === 0 || this.crowded) return
     for (const { resolve } of this.#roomWaiters.splice(0)) resolve()
   }

@@ -104,7 +104,6 @@ describe('a call that fails', () => {
       world.storage = new SimulatedStorage({ synced: operation === 'write' })
       await world.storage.makeDirectory(DIRECTORY)
       await world.open()
-      while (world.log.stats().spareSegments < 1) await turn()
       const random = new Random(1)
       world.storage.fail({ kind: 'EIO', operation })
       const results = await Promise.allSettled(

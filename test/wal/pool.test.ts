@@ -89,6 +89,7 @@ describe('the pool', () => {
   it('makes a spare of a freed segment when there are not enough', async () => {
     const world = await openWorld({ poolSize: 1, maxPoolSegments: 3 })
     const { log, storage } = world
+    await fillSegment(world)
     await rest(world)
     for (let round = 0; round < 20; round++) {
       while (log.stats().spareSegments > 0) await fillSegment(world)
@@ -154,6 +155,18 @@ describe('the pool', () => {
   })
 })
 
+describe('a session that writes little', () => {
+  it('makes no spare, and leaves no more files than it needs', async () => {
+    const world = await openWorld({ poolSize: 2, segmentBytes: 1 << 20 })
+    expect(world.storage.files(DIRECTORY)).toHaveLength(1)
+    await world.log.settledAt(world.append(random))
+    for (let i = 0; i < 50; i++) await turn()
+    expect(world.storage.files(DIRECTORY)).toHaveLength(1)
+    await world.log.close()
+    expect(world.storage.traffic.bytesWritten).toBeLessThan(300_000)
+  })
+})
+
 describe('a full disk', () => {
   it('stops nothing while there is room in the segments; then commits wait, and go on when there is room again', async () => {
     const world = await openWorld({ poolSize: 0 })
@@ -166,6 +179,7 @@ describe('a full disk', () => {
     const filling = fillSegment(world)
     while (!log.crowded) await turn()
     expect(await isPending(filling)).toBe(true)
+    await expect(log.room()).rejects.toMatchObject({ code: 'IO', message: expect.stringContaining('ENOSPC') })
     expect(log.poisoned).toBeNull()
     expect(log.stats().creationFailures).toBeGreaterThan(0)
     expect(log.stats().creationError).toMatchObject({ code: 'IO', message: expect.stringContaining('ENOSPC') })
@@ -217,6 +231,7 @@ describe('a full disk', () => {
       for (let nth = 1; nth < 40; nth += 3) {
         const world = await openWorld({ poolSize: 1, maxPoolSegments: 3 })
         const { log, storage } = world
+        await fillSegment(world)
         await rest(world)
         const operation = ['create', 'open', 'rename', 'remove', 'truncate', 'syncDirectory'] as const
         storage.fail({ kind, operation, skip: nth % 10, times: 2 })
@@ -237,6 +252,23 @@ describe('a full disk', () => {
         await again!.close()
       }
     }
+  })
+})
+
+describe('a directory that is gone', () => {
+  it('poisons: what is written into it would not be found again', async () => {
+    const world = await openWorld({ poolSize: 0 })
+    const { log, storage } = world
+    const room = (async () => {
+      while (!log.crowded) await turn()
+      await log.room()
+    })()
+    storage.rename(DIRECTORY, '/elsewhere').catch(() => {})
+    const missing = expect.objectContaining({ code: 'POISONED', message: expect.stringContaining('ENOENT') })
+    room.catch(() => {})
+    await expect(fillSegment(world)).rejects.toEqual(missing)
+    expect(log.poisoned).toEqual(missing)
+    await log.close()
   })
 })
 
