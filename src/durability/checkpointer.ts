@@ -37,6 +37,8 @@ const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 60_000
 /** How often a rotation that does not come about is looked after. */
 const STUCK_INTERVAL_MS = 20
+/** After so long a checkpoint that holds up `close` is cancelled: the log has it all. */
+const CLOSE_PATIENCE_MS = 60_000
 /** Sessions that log a little each leave a segment each; more than this are made into a run at open. */
 const MANY_SEGMENTS = 4
 
@@ -106,18 +108,24 @@ export class Checkpointer {
     return this.#enqueue(this.#checkpoints, work)
   }
 
-  /** Stops merges, lets a checkpoint finish, and makes a last one if `last`. Never throws. */
+  /** Stops merges, lets a checkpoint finish, and makes a last one if `last`. Settles always and never rejects. */
   async close(last: boolean): Promise<void> {
     this.#closing = true
     this.checkpoints.stop()
     this.merges.stop()
-    this.#parts.background.cancel('merge')
-    await this.#merges.onIdle()
-    await this.#checkpoints.onIdle()
-    if (!last) return
-    // What fails has been reported, or is only that there is no segment to go on in; the log has it all.
-    await this.#rotate().catch(() => undefined)
-    await this.#coverSealed().catch(() => undefined)
+    const { background } = this.#parts
+    background.cancel('merge')
+    const impatience = setTimeout(() => background.cancel(), CLOSE_PATIENCE_MS)
+    try {
+      await this.#merges.onIdle()
+      await this.#checkpoints.onIdle()
+      if (!last) return
+      // What fails has been reported, or is only that there is no segment to go on in; the log has it all.
+      await this.#rotate().catch(() => undefined)
+      await this.#coverSealed().catch(() => undefined)
+    } finally {
+      clearTimeout(impatience)
+    }
   }
 
   /**

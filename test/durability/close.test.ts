@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type CheckpointReport, Directory } from '../../src/durability/index.ts'
 import type { VarveError } from '../../src/errors.ts'
 import { type Background, inlineBackground } from '../../src/runs/index.ts'
@@ -106,6 +106,40 @@ describe('close', () => {
     await expectKept(storage, ledger)
   })
 
+  it('loses patience with a checkpoint that would never end', async () => {
+    const storage = new SimulatedStorage()
+    const inner = inlineBackground(storage, PATH)
+    const cancelled: (string | undefined)[] = []
+    let cancel: (error: Error) => void = () => undefined
+    const background: Background = {
+      checkpoint: async () => new Promise((_resolve, reject) => (cancel = reject)),
+      merge: async (job) => inner.merge(job),
+      cancel: (kind) => {
+        cancelled.push(kind)
+        if (kind !== 'merge') cancel(new Error('cancelled'))
+      },
+      close: async () => inner.close(),
+    }
+    const directory = await Directory.open(optionsFor(storage, { background, tailBytes: 0 }))
+    const ledger = new Ledger()
+    await write(directory, ledger, 5, new Random('patience'))
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
+    try {
+      const closing = directory.close()
+      let isClosed = false
+      void closing.then(() => (isClosed = true))
+      for (let i = 0; i < 500; i++) await new Promise((resolve) => setImmediate(resolve))
+      expect([isClosed, cancelled]).toEqual([false, ['merge']])
+      vi.advanceTimersByTime(60_000)
+      await closing
+      expect(cancelled).toEqual(['merge', undefined])
+    } finally {
+      vi.useRealTimers()
+    }
+    expect(storage.openFiles).toEqual([])
+    await expectKept(storage, ledger)
+  })
+
   it('returns after poisoning, without another word', async () => {
     const storage = new SimulatedStorage({ seed: 2 })
     const poisoned: VarveError[] = []
@@ -175,6 +209,34 @@ describe('checkpoints in the background', () => {
     const after = storage.files(PATH).filter((path) => path.endsWith('.run'))
     expect(after).toHaveLength(1)
     expect(before).not.toEqual(after)
+    await expectKept(storage, ledger)
+  })
+
+  it('keep what was deleted deleted, when runs are merged that hide older ones', async () => {
+    const storage = new SimulatedStorage({ maxDelayTurns: 0 })
+    const merges: CheckpointReport[] = []
+    const checkpointed = (report: CheckpointReport): void => {
+      if (report.kind === 'merge') merges.push(report)
+    }
+    const hooks = { poisoned: () => undefined, checkpointed }
+    const directory = await Directory.open(optionsFor(storage, { hooks }))
+    const ledger = new Ledger()
+    const keys = Array.from({ length: 300 }, (_, i) => `key ${i}`)
+    await ledger.commit(
+      directory,
+      keys.map((key) => ({ key, value: 'v'.repeat(1500) })),
+    )
+    await directory.checkpoint()
+    for (const key of keys.slice(0, 40)) {
+      await ledger.commit(directory, [{ key, value: undefined }])
+      await directory.checkpoint()
+    }
+    while (merges.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    await directory.close()
+    expect(merges[0]).toMatchObject({ error: null })
+    // The oldest run was none of theirs.
+    expect(Math.max(...merges.map(({ bytes }) => bytes))).toBeLessThan(300 * 1500)
+    expect(directory.stats().runs.count).toBeLessThan(30)
     await expectKept(storage, ledger)
   })
 

@@ -132,7 +132,10 @@ describe('a directory whose calls fail', () => {
           await expect(late).rejects.toMatchObject({ code: 'POISONED' })
         } else {
           if (error === null) outcomes.unharmed++
-          else outcomes.failed++
+          else {
+            outcomes.failed++
+            expect(storage.files().filter((path) => path.includes('run-'))).toEqual([])
+          }
           await ledger.commit(directory, [{ key: 'late', value: 'v' }])
           await directory.checkpoint()
         }
