@@ -279,6 +279,36 @@ describe('files in disorder', () => {
     }
   })
 
+  it('are refused: the header of a spare over a segment that was started', async () => {
+    const image = await anImage(true)
+    const newest = image.ends.size
+    const spare = bytesOf(image, newest).slice()
+    spare.set(encodeHeader(spareHeader(newest, spare.length), DATABASE_ID, seedOf(DATABASE_ID)))
+    const outcome = await recover(image, (storage) => storage.plant(path(newest), spare))
+    expectRefusal(outcome, path(newest), /written behind it/)
+  })
+
+  it('are kept: a segment whose only group is torn is not started again', async () => {
+    const world = await freshWorld()
+    const { log } = world
+    await log.settledAt(world.append(new Random(1), 100))
+    await log.rotate()
+    log.begin(1)
+    log.put(1, 'k', new Uint8Array(1000), 1)
+    log.end(2)
+    await log.settledAt(2)
+    world.kill()
+    const torn = world.storage.contents(path(2))
+    torn.fill(0, 1024, 2048)
+    world.storage.plant(path(2), torn)
+    world.handedOver = 0
+    world.promised = 1
+    expect((await world.open())!.last).toBe(1)
+    expect(Buffer.compare(world.storage.contents(path(2)), torn)).toBe(0)
+    expect(world.log.sealedSegments.map(({ number, endFrame }) => [number, endFrame])).toContainEqual([2, 1])
+    await world.log.close()
+  })
+
   it('are refused: the runs are behind the log, or ahead of it', async () => {
     const image = await anImage(true)
     const behind = { ...image, manifest: { ...image.manifest, first: 2 } }

@@ -117,7 +117,7 @@ describe('a call that fails', () => {
 })
 
 /** Of the calls of an opening, every so many are made to fail; all of them in a long run. */
-const STEP = Math.max(1, Math.round(4 / multiplier))
+const STEP = Math.max(1, Math.round(2 / multiplier))
 
 describe('opening', () => {
   /** A killed session with a tail that is not proven, several segments, leftovers. */
@@ -168,6 +168,49 @@ describe('opening', () => {
       }
       await world.open()
       await world.log.close()
+    }
+  })
+
+  it('that is cut short at any call leaves nothing that only seems to be durable', async () => {
+    for (const durability of ['full', 'relaxed'] as const) {
+      for (let stop = 1 + new Random(durability).int(STEP); ; stop += STEP) {
+        const random = new Random(stop)
+        const world = await killed(random, durability)
+        const { storage } = world
+        storage.stopAt(stop)
+        await world.open()
+        if (!storage.halted) break
+        // Power fails at once, in several ways; or the process is killed, the next one opens, and then power fails.
+        for (let seed = 0; seed < 3; seed++) {
+          const other = world.fork(storage.crash({ seed }))
+          other.handedOver = 0
+          other.promised = durability === 'full' ? 11 : 0
+          await other.open()
+          await other.log.close()
+        }
+        world.kill()
+        await world.open()
+        await world.log.settledAt(world.append(random))
+        await world.log.flush()
+        world.promised = world.log.synced
+        world.session = null
+        world.handedOver = 0
+        world.storage = world.storage.crash({ survival: 'none', seed: 1 })
+        await world.open()
+        await world.log.close()
+      }
+    }
+  })
+
+  it('has an epoch of its own in the manifest before anything bears it', async () => {
+    const world = await newWorld(new Random('epochs'), 'full')
+    for (let epoch = 1; epoch < 6; epoch++) {
+      await world.open()
+      expect(world.manifest.epoch).toBe(epoch)
+      await world.log.settledAt(world.append(new Random(epoch), 3000))
+      await world.log.rotate()
+      await world.log.close()
+      world.storage = world.storage.peer()
     }
   })
 

@@ -87,6 +87,17 @@ export class World {
     this.storage = storage
   }
 
+  /** Another outcome of the same past. */
+  fork(storage: SimulatedStorage): World {
+    const world = new World(storage)
+    world.manifest = { ...this.manifest }
+    world.config = this.config
+    for (const [sequence, text] of this.written) world.written.set(sequence, text)
+    world.promised = this.promised
+    world.handedOver = this.handedOver
+    return world
+  }
+
   hooks(): LogHooks {
     const { storage } = this
     return {
