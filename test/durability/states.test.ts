@@ -1,6 +1,7 @@
 /** Every state that an open may find, and what it makes of it: the rows of the table in docs/durability.md. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import { Directory } from '../../src/durability/index.ts'
+import type { VarveError } from '../../src/errors.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { type Image, diskOf, digestOf, emptyDisk, imageOf, madeDatabase } from './images.ts'
 import { Ledger, PATH, optionsFor } from './sessions.ts'
@@ -245,6 +246,25 @@ describe('a database', () => {
         },
         (error: unknown) => expect(error).toMatchObject({ code: 'LOCKED' }),
       )
+      await directory.close()
+    }
+  })
+
+  it('20: a reader that began before a writer and ends after its beginning says LOCKED', async () => {
+    for (const closes of [false, true]) {
+      const storage = diskOf(killed.image)
+      const peer = storage.peer()
+      peer.fail({ kind: 'stall', operation: 'read', path: /run-/ })
+      const reading = Directory.open(optionsFor(peer, { readOnly: true }))
+      const outcome = reading.then(
+        () => 'opened',
+        (error: VarveError) => error.code,
+      )
+      const directory = await Directory.open(optionsFor(storage))
+      if (closes) await directory.close()
+      peer.heal()
+      expect(await outcome).toBe('LOCKED')
+      expect(peer.openFiles).toEqual([])
       await directory.close()
     }
   })
