@@ -228,7 +228,11 @@ describe('checkpoints in the background', () => {
     )
     await directory.checkpoint()
     for (const key of keys.slice(0, 40)) {
-      await ledger.commit(directory, [{ key, value: undefined }])
+      // What every run has says which of them is taken for the newest.
+      await ledger.commit(directory, [
+        { key, value: undefined },
+        { key: 'newest', value: key },
+      ])
       await directory.checkpoint()
     }
     while (merges.length === 0) await new Promise((resolve) => setImmediate(resolve))
@@ -238,6 +242,25 @@ describe('checkpoints in the background', () => {
     expect(Math.max(...merges.map(({ bytes }) => bytes))).toBeLessThan(300 * 1500)
     expect(directory.stats().runs.count).toBeLessThan(30)
     await expectKept(storage, ledger)
+  })
+
+  it('leave the replayed tail readable until they cover all of it', async () => {
+    const storage = new SimulatedStorage()
+    const directory = await Directory.open(optionsFor(storage))
+    const ledger = new Ledger()
+    await write(directory, ledger, 20, new Random('tail'))
+    const reports: CheckpointReport[] = []
+    const hooks = { poisoned: () => undefined, checkpointed: (report: CheckpointReport) => reports.push(report) }
+    // What was not proven durable was written again, into the segment that is in use now: no checkpoint covers that yet.
+    const again = await Directory.open(optionsFor(storage.kill(), { hooks, checkpointBytes: 1 }))
+    while (reports.length === 0) await new Promise((resolve) => setImmediate(resolve))
+    expect(reports[0]?.error).toBeNull()
+    expect(reports[0]?.sequence).toBeLessThan(20)
+    ledger.expectFound(again)
+    await again.checkpoint()
+    ledger.expectFound(again)
+    expect(again.tier.current.sources).toEqual(again.tier.current.runs)
+    await again.close()
   })
 
   it('drop what was deleted when everything becomes one run', async () => {

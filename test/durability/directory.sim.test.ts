@@ -140,6 +140,7 @@ async function recover(
     if (directory !== undefined) ledger.acknowledged = Math.max(ledger.acknowledged, directory.sequence)
   }
   storage.stopAt(Infinity)
+  storage.heal()
   const directory = await Directory.open(optionsFor(storage))
   ledger.expectFound(directory)
   ledger.resume(directory)
