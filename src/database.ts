@@ -232,7 +232,8 @@ export class Database<K, V> implements AnyDatabase {
   /**
    * Writes a copy of the database, as of some moment during the call, into a directory that is empty or does not exist.
    * Reads and writes go on meanwhile. The copy is a database of its own: opening it restores it.
-   * @throws VarveError `INVALID_ARGUMENT` in memory or if the target is not empty, `IO`, `CORRUPTION` if a file to copy is damaged.
+   * @throws VarveError `INVALID_ARGUMENT` in memory or if the target is not empty, `READ_ONLY` for a database opened with readOnly
+   * of which part is in the log only, `IO`, `CORRUPTION` if a file to copy is damaged, `CLOSED`.
    */
   async backup(path: string, options?: ProgressOptions): Promise<void> {
     this.#ensureOpen()

@@ -43,13 +43,16 @@ export interface TableOptions<K, V> {
 /** When an acknowledged commit is safe; docs/durability.md says from what. */
 export type Durability = 'memory' | 'relaxed' | 'full'
 
-/** When `relaxed` has the disk catch up: as soon as the first of these is reached. Infinity switches one off. */
+/**
+ * When `relaxed` has the disk catch up: a sync starts as soon as the first of these is reached. What is committed while it runs
+ * comes on top, and what one turn of the event loop commits is not divided. Infinity switches a limit off.
+ */
 export interface FlushOptions {
-  /** Longest time in ms that a commit waits for the disk. Default 1000. */
+  /** Longest time in ms from a commit to the sync that covers it. Default 1000. */
   intervalMs?: number | undefined
-  /** Commits that may wait. Default 1000. */
+  /** Commits that start a sync. Default 1000. */
   commits?: number | undefined
-  /** Bytes of log that may wait. Default 8 MiB. */
+  /** Bytes of log that start a sync. Default 8 MiB. */
   bytes?: number | undefined
 }
 
@@ -219,7 +222,11 @@ class Review {
   }
 }
 
+const LEAST_PREFIX = 4
+
 function isNear(candidate: string, name: string): boolean {
+  // A unit left out: `interval` for `intervalMs`.
+  if (name.length >= LEAST_PREFIX && candidate.startsWith(name)) return true
   if (Math.abs(candidate.length - name.length) > 2) return false
   let same = 0
   for (let i = 0; i < name.length; i++) if (candidate.includes(name[i] as string)) same++

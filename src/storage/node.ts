@@ -13,6 +13,7 @@
  */
 import { dirname } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { VarveError } from '../errors.ts'
 import { acquireLock, probeLock } from './lock.ts'
 import { call, type NodeSystem, thisSystem } from './node-calls.ts'
 import { NodeFile } from './node-file.ts'
@@ -90,7 +91,11 @@ export class NodeStorage implements Storage {
     try {
       await this.#make(directory)
     } catch (error) {
-      throw ioError('make the directory', directory, error)
+      // What exists already and is a directory is no failure.
+      if (errnoOf(error) !== 'EEXIST') throw ioError('make the directory', directory, error)
+      throw new VarveError('IO', `cannot make the directory ${directory}: there is something else of that name`, {
+        cause: error,
+      })
     }
   }
 
