@@ -21,6 +21,9 @@ export class Turns {
   #lengths = []
   /** @type {number[]} */
   #running = []
+  /** When each of them ended. */
+  /** @type {number[]} */
+  #ends = []
   #last = performance.now()
   #waited = waitedMs()
   /** @type {Set<string>} */
@@ -40,9 +43,13 @@ export class Turns {
     const running = Math.max(0, length - (waited - this.#waited))
     this.#last = now
     this.#waited = waited
-    if (isIdle && running < IDLE_MS) return
+    if (isIdle) {
+      if (running < IDLE_MS) return
+      this.#done.add('nothing of the load')
+    }
     this.#lengths.push(length)
     this.#running.push(running)
+    this.#ends.push(now)
     for (const kind of this.#done) if (running > (this.longest.get(kind) ?? 0)) this.longest.set(kind, running)
     this.#done.clear()
   }
@@ -56,6 +63,25 @@ export class Turns {
   quantileRunning(share) {
     return quantile(this.#running, share)
   }
+
+  /**
+   * Without pauses of the garbage collector, too.
+   *
+   * @param {number} share
+   * @param {readonly Pause[]} pauses in their order
+   */
+  quantileBesides(share, pauses) {
+    let first = 0
+    const besides = this.#running.map((running, i) => {
+      const end = this.#ends[i]
+      const start = end - this.#lengths[i]
+      let paused = 0
+      while (first < pauses.length && pauses[first].startMs + pauses[first].lengthMs <= start) first++
+      for (let p = first; p < pauses.length && pauses[p].startMs < end; p++) paused += pauses[p].lengthMs
+      return Math.max(0, running - paused)
+    })
+    return quantile(besides, share)
+  }
 }
 
 /**
@@ -67,16 +93,30 @@ function quantile(lengths, share) {
   return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))]
 }
 
-/** Watches the garbage collector; what it returns stops watching and gives its longest pause, ms. */
+/**
+ * A pause of the garbage collector.
+ *
+ * @typedef {object} Pause
+ * @property {number} startMs
+ * @property {number} lengthMs
+ */
+
+/** Watches the garbage collector; what it returns stops watching and gives its pauses. */
 export function watchCollector() {
-  let longest = 0
+  /** @type {Pause[]} */
+  const pauses = []
   const observer = new PerformanceObserver((list) => {
-    for (const { duration } of list.getEntries()) longest = Math.max(longest, duration)
+    for (const { startTime, duration } of list.getEntries()) pauses.push({ startMs: startTime, lengthMs: duration })
   })
   observer.observe({ entryTypes: ['gc'] })
   return async () => {
     await turn()
     observer.disconnect()
-    return longest
+    return pauses.sort((a, b) => a.startMs - b.startMs)
   }
+}
+
+/** @param {readonly Pause[]} pauses */
+export function longestOf(pauses) {
+  return pauses.reduce((longest, { lengthMs }) => Math.max(longest, lengthMs), 0)
 }

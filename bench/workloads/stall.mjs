@@ -1,7 +1,7 @@
 import { Database } from '../../dist/index.js'
 import { makeKeys, makeValue, randomOf } from '../support/data.mjs'
 import { collectGarbage } from '../support/measure.mjs'
-import { turn, Turns, watchCollector } from '../support/turns.mjs'
+import { longestOf, turn, Turns, watchCollector } from '../support/turns.mjs'
 
 const LIMIT_MS = 5
 /** New keys per turn while loading. */
@@ -202,7 +202,7 @@ export const stall = {
       const longest = [...turns.longest].sort(([, a], [, b]) => b - a).map(([kind, ms]) => `${kind} ${ms.toFixed(1)}`)
       notes.push(
         `stall, ${contestant}: longest turn by what was done in it (ms): ${longest.join(', ')}`,
-        `stall, ${contestant}: longest pause of the garbage collector ${whileLoading.toFixed(1)} ms while loading, ${whileWorking.toFixed(1)} ms under mixed load; ${store.size()} keys at the end`,
+        `stall, ${contestant}: longest pause of the garbage collector ${longestOf(whileLoading).toFixed(1)} ms while loading, ${longestOf(whileWorking).toFixed(1)} ms under mixed load; ${store.size()} keys at the end`,
       )
       await store.close()
     }
