@@ -37,6 +37,7 @@ const FIRST_RETRY_MS = 1000
 const LAST_RETRY_MS = 60_000
 /** How often a rotation that does not come about is looked after. */
 const STUCK_INTERVAL_MS = 20
+const STUCK_MS = 2000
 /** After so long a checkpoint that holds up `close` is cancelled: the log has it all. */
 const CLOSE_PATIENCE_MS = 60_000
 /** Sessions that log a little each leave a segment each; more than this are made into a run at open. */
@@ -88,6 +89,8 @@ export class Checkpointer {
   /** Makes everything that has been appended part of a run. Throws why it could not: nothing is lost then. */
   async checkpoint(): Promise<void> {
     this.#refuseIfClosing()
+    // Where commits wait for segments, what is sealed must give back some first.
+    if (this.#parts.log.crowded) await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
     await this.#rotate()
     await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
     this.#startMerge()
@@ -121,6 +124,7 @@ export class Checkpointer {
       await this.#checkpoints.onIdle()
       if (!last) return
       // What fails has been reported, or is only that there is no segment to go on in; the log has it all.
+      if (this.#parts.log.crowded) await this.#coverSealed().catch(() => undefined)
       await this.#rotate().catch(() => undefined)
       await this.#coverSealed().catch(() => undefined)
     } finally {
@@ -130,16 +134,21 @@ export class Checkpointer {
 
   /**
    * Seals what was appended. The log waits for a segment to go on in as long as it takes; here that ends when one could
-   * not be made, because whoever asked wants to know.
+   * not be made, or nothing moves, because whoever asked wants to know.
    */
   async #rotate(): Promise<void> {
     const { log } = this.#parts
     const { creationFailures } = log.stats()
     let timer: NodeJS.Timeout | undefined
     const stuck = new Promise<never>((_resolve, reject) => {
+      let { settled } = log
+      let idleMs = 0
       timer = setInterval(() => {
         const { creationFailures: failures, creationError } = log.stats()
+        idleMs = log.crowded && log.settled === settled ? idleMs + STUCK_INTERVAL_MS : 0
+        settled = log.settled
         if (failures > creationFailures) reject(ioError('make', 'a segment of the log', creationError))
+        else if (idleMs > STUCK_MS) reject(new VarveError('IO', 'the log has no segment to go on in'))
       }, STUCK_INTERVAL_MS)
     })
     try {
@@ -196,7 +205,9 @@ export class Checkpointer {
   /** One checkpoint of all that is sealed (K1). */
   async #coverSealed(): Promise<void> {
     const { log, root, sources, background, databaseId, falsePositiveRate } = this.#parts
-    const segments = [...log.sealedSegments]
+    // Segments that could not be given back are sealed still, and may be gone: the manifest says what has been covered.
+    const { first } = root.value.segments
+    const segments = log.sealedSegments.filter(({ number }) => number >= first)
     const newest = segments.at(-1)
     if (newest === undefined) return
     await this.#measured('checkpoint', this.checkpoints, async (run) => {

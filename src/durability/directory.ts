@@ -275,15 +275,13 @@ export class Directory {
     if (failures.length > 0) throw failures[0]
   }
 
-  /** What went wrong, unless it was known before. */
+  /**
+   * What went wrong, unless it was known before. There is no flush before the checkpoint: it could wait for ever for a segment
+   * that cannot be made, while closing the log makes do with the segment that is there.
+   */
   async #closeLog({ log, checkpointer }: Writing): Promise<unknown[]> {
     const known = log.poisoned
     const failures: unknown[] = []
-    try {
-      await log.flush()
-    } catch (error) {
-      failures.push(error)
-    }
     const uncoveredBytes = log.sealedBytes + log.activeBytes
     const last = log.poisoned === null && uncoveredBytes > (this.#options.tailBytes ?? DEFAULT_TAIL_BYTES)
     await checkpointer.close(last)

@@ -75,9 +75,9 @@ describe('a directory whose power fails', () => {
         const ledger = new Ledger()
         storage.stopAt(n)
         await died(storage, live(storage, ledger, new Random(number)))
-        // One disk in eight is that of a killed process: everything written is there, and nothing more durable for it.
+        // One disk in three is that of a killed process: everything written is there, and nothing more durable for it.
         expect(ledger.durable).toBeLessThanOrEqual(ledger.history.length)
-        await recover(n % 8 === 0 ? storage.kill() : storage.crash({ seed: n }), ledger, new Random(n))
+        await recover(n % 3 === 0 ? storage.kill() : storage.crash({ seed: n }), ledger, new Random(n))
       }
     })
   }

@@ -107,6 +107,26 @@ describe('a directory whose calls fail', () => {
     await again.close()
   })
 
+  it('closes on a full disk while commits wait for a segment that cannot be made', async () => {
+    const storage = new SimulatedStorage({ seed: 9 })
+    const directory = await Directory.open(optionsFor(storage))
+    const ledger = new Ledger()
+    await ledger.commit(directory, [{ key: 'first', value: 'v' }])
+    storage.capacityBytes = storage.usedBytes
+    const waiting = Array.from({ length: 40 }, async (_, i) =>
+      ledger.commit(directory, [{ key: `k${i}`, value: 'x'.repeat(3000) }]).catch(() => undefined),
+    )
+    for (let i = 0; i < 200; i++) await new Promise((resolve) => setImmediate(resolve))
+    await mayFail(directory.close())
+    await Promise.all(waiting)
+    expect(storage.openFiles).toEqual([])
+    expect(storage.log.at(-1)?.name).toBe('unlock')
+    storage.capacityBytes = Infinity
+    const again = await Directory.open(optionsFor(storage))
+    ledger.expectFound(again)
+    await again.close()
+  })
+
   it('poisons when the outcome of a replaced manifest is unknown, and only then', async () => {
     const outcomes = { poisoned: 0, failed: 0, unharmed: 0 }
     for (const operation of ['rename', 'syncDirectory'] as const) {
