@@ -9,6 +9,7 @@ import {
   table,
   type Table,
   type Transaction,
+  type VarveError,
 } from '../../src/index.ts'
 import { type Injected, openWith } from '../../src/database.ts'
 import {
@@ -32,11 +33,25 @@ const concatenation: MergeOperator<Value, Value> = {
   merge: (current, operand) => String(current) + String(operand),
 }
 
-const sums: Table<string, Value> = table<string, Value>('sums', { merge: addition })
-const logs: Table<string, Value> = table<string, Value>('logs', { merge: concatenation })
+/** The two tables of a history. */
+export interface Tables {
+  readonly sums: Table<string, Value>
+  readonly logs: Table<string, Value>
+}
+
+/** Tables of a history of their own; without a suffix, those of all that do not care. */
+export function tablesOf(suffix = ''): Tables {
+  return {
+    sums: table<string, Value>(`sums${suffix}`, { merge: addition }),
+    logs: table<string, Value>(`logs${suffix}`, { merge: concatenation }),
+  }
+}
 
 export class DatabaseEngine implements LongEngine {
-  readonly database: Database<Key, unknown>
+  /** The database that is open now. */
+  database: Database<Key, unknown>
+  /** Where the histories take place. */
+  tables: Tables = tablesOf()
 
   constructor(database: Database<Key, unknown>) {
     this.database = database
@@ -56,17 +71,23 @@ export class DatabaseEngine implements LongEngine {
   }
 
   begin({ isolation, readOnly, iterator }: Level): Session {
+    const { sums, logs } = this.tables
     if (iterator === true)
       return new IteratorSession(this.sequence, this.database.handle(sums), this.database.handle(logs))
     const transaction = this.database.handle(sums).begin({
       ...(isolation === undefined ? {} : { isolation }),
       ...(readOnly === undefined ? {} : { readOnly }),
     })
-    return new TransactionSession(transaction)
+    return this.session(transaction)
+  }
+
+  protected session(transaction: Transaction<string, Value>): Session {
+    return new TransactionSession(transaction, this.tables)
   }
 
   /** A snapshot of the newest commit or, if `safe`, of the newest safe point. */
   snapshot(safe: boolean): Session {
+    const { sums, logs } = this.tables
     const snapshot = this.database.snapshot({ safe })
     return new ReaderSession(snapshot.sequence, snapshot.table(sums), snapshot.table(logs), () =>
       snapshot[Symbol.dispose](),
@@ -75,6 +96,7 @@ export class DatabaseEngine implements LongEngine {
 
   /** One operation outside every transaction. */
   autocommit(): Session {
+    const { sums, logs } = this.tables
     return new AutocommitSession(this.sequence, this.database.handle(sums), this.database.handle(logs))
   }
 
@@ -172,16 +194,26 @@ class ReaderSession<R extends Reader<string, Value> = Reader<string, Value>> imp
   }
 }
 
-class TransactionSession extends ReaderSession<Transaction<string, Value>> {
+export class TransactionSession extends ReaderSession<Transaction<string, Value>> {
   readonly #transaction: Transaction<string, Value>
 
-  constructor(transaction: Transaction<string, Value>) {
+  constructor(transaction: Transaction<string, Value>, { logs }: Tables) {
     super(transaction.sequence, transaction, transaction.table(logs), () => transaction.rollback())
     this.#transaction = transaction
   }
 
   get id(): number {
     return this.#transaction.id
+  }
+
+  /** Whether it has neither been committed nor rolled back. */
+  get isOpen(): boolean {
+    try {
+      this.#transaction.savepoint()
+      return true
+    } catch (error) {
+      return (error as VarveError).code !== 'TRANSACTION_CLOSED'
+    }
   }
 
   override set(key: string, value: Value): void {

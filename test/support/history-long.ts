@@ -89,6 +89,7 @@ export class LongHistory {
     this.tally.histories++
     const goal = this.tally.commits + workload.commits
     while (this.tally.commits < goal && this.tally.reports.length === 0) {
+      if (this.#engine.interlude !== undefined) await this.#engine.interlude()
       if (this.#random.chance(0.0003)) await this.#engine.vacuum()
       if (this.#random.chance(0.05)) await this.#autocommit(stretch)
       const slot = this.#random.int(slots.length)

@@ -78,6 +78,10 @@ export interface Engine {
   begin(options: Level): Session
   /** The sequence of the newest commit. */
   readonly sequence: number
+  /** Whether the initial state is there already, from an earlier session; if not, the driver writes it. */
+  readonly isPrepared?: boolean
+  /** Awaited before every step: what goes on behind the transactions. */
+  interlude?(): Promise<void>
 }
 
 /** What long histories ask for besides. */

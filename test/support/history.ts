@@ -89,6 +89,8 @@ export interface Result {
   readonly observed: readonly (readonly unknown[])[]
   /** The committed transactions in commit order; the first one made the initial state. */
   readonly committed: readonly Node[]
+  /** What every key was when. */
+  readonly model: Model
   readonly faulty: boolean
 }
 
@@ -156,28 +158,30 @@ class History {
   }
 
   async reset(initial: ReadonlySet<string>): Promise<void> {
-    const session = this.#engine.begin({})
     const pending = new Map<string, Pending>()
-    for (const key of this.#universe.keys) {
-      if (initial.has(key)) {
-        const value = identityOf(key)
-        session.set(key, value)
-        pending.set(key, { kind: 'set', value })
-      } else {
-        session.delete(key)
-      }
-    }
-    await session.commit()
+    for (const key of this.#universe.keys)
+      if (initial.has(key)) pending.set(key, { kind: 'set', value: identityOf(key) })
+    if (this.#engine.isPrepared !== true) await this.#write(initial)
     const sequence = this.#engine.sequence
     this.#model.install(pending, sequence)
     const writes = new Map([...pending.keys()].map((key) => [key, 'set'] as const))
     this.#committed.push({ name: 'T0', snapshot: -1, sequence, reads: new Map(), writes })
   }
 
+  async #write(initial: ReadonlySet<string>): Promise<void> {
+    const session = this.#engine.begin({})
+    for (const key of this.#universe.keys) {
+      if (initial.has(key)) session.set(key, identityOf(key))
+      else session.delete(key)
+    }
+    await session.commit()
+  }
+
   async run(): Promise<Result> {
     const running = new Map<number, Running>()
     this.#tally.histories++
     for (const index of this.#schedule) {
+      await this.#engine.interlude?.()
       let transaction = running.get(index)
       if (transaction === undefined) running.set(index, (transaction = this.#begin(index)))
       if (transaction.outcome === 'open') await this.#step(transaction)
@@ -189,6 +193,7 @@ class History {
       outcomes: this.#programs.map((_, index) => running.get(index)?.outcome ?? 'open'),
       observed: this.#programs.map((_, index) => running.get(index)?.observed ?? []),
       committed: this.#committed,
+      model: this.#model,
       faulty: this.#faulty,
     }
   }
