@@ -66,6 +66,8 @@ export interface Resident<V> {
    * @throws VarveError `CODEC_MISMATCH`.
    */
   decode(bytes: Uint8Array): unknown
+  /** The same for the bytes from `start` to `end` exclusive, which must be there: for codecs that need no view of them. */
+  decodeAt?(bytes: Uint8Array, start: number, end: number): unknown
 }
 
 /**

@@ -18,6 +18,22 @@ import { PROPERTIES_INSIDE } from './sizes.ts'
 /** A plain object, seen as its properties. */
 export type Plain = Record<string, unknown>
 
+/** Names that cannot be given to an object by assignment everywhere. A fixed list: bytes depend on the value alone. */
+export const INHERITED_NAMES: ReadonlySet<string> = new Set([
+  '__defineGetter__',
+  '__defineSetter__',
+  '__lookupGetter__',
+  '__lookupSetter__',
+  '__proto__',
+  'constructor',
+  'hasOwnProperty',
+  'isPrototypeOf',
+  'propertyIsEnumerable',
+  'toLocaleString',
+  'toString',
+  'valueOf',
+])
+
 type Shell = new () => Plain
 
 /** Code that never runs: V8 counts such assignments when it decides how many slots the first objects get. */

@@ -7,6 +7,7 @@ import { BuiltInCodec, noteSize, type Resident, type ValueCodec } from './codec.
 import { copyIn } from './copy.ts'
 import { residentBytes } from './measure.ts'
 import { Part } from './parts.ts'
+import { UNREAD, readPlain } from './read.ts'
 import { decodeStored, encodeStored } from './wire.ts'
 
 class StructuredResident implements Resident<unknown> {
@@ -34,7 +35,13 @@ class StructuredResident implements Resident<unknown> {
   }
 
   decode(bytes: Uint8Array): unknown {
-    const stored = decodeStored(bytes)
+    return this.decodeAt(bytes, 0, bytes.length)
+  }
+
+  decodeAt(bytes: Uint8Array, start: number, end: number): unknown {
+    const plain = readPlain(bytes, start, end)
+    if (plain !== UNREAD) return plain
+    const stored = decodeStored(bytes.subarray(start, end))
     noteSize(residentBytes(stored))
     return stored
   }

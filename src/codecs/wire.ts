@@ -29,7 +29,7 @@ import msgpackr from 'msgpackr/index-no-eval'
 import { measure } from './measure.ts'
 import { fetch, stow } from './octets.ts'
 import { ArrayPart, BINARY_KINDS, BinaryPart, DatePart, MapPart, ObjectPart, Part, SetPart } from './parts.ts'
-import { type Plain, compactCopy } from './plain.ts'
+import { INHERITED_NAMES, type Plain, compactCopy } from './plain.ts'
 import { mismatch } from './refusal.ts'
 import { SLOT_BYTES } from './sizes.ts'
 import { decodeText, encodeText, isWellFormed } from './text.ts'
@@ -61,22 +61,6 @@ const packr = new Packr({
 const KEPT_BUFFER_BYTES = 65_536
 const FIRST_BUFFER_BYTES = 8192
 const BYTE_ORDER_MARK = 0xfeff
-/** Names that cannot be given to an object by assignment everywhere. A fixed list: bytes depend on the value alone. */
-const INHERITED_NAMES: ReadonlySet<string> = new Set([
-  '__defineGetter__',
-  '__defineSetter__',
-  '__lookupGetter__',
-  '__lookupSetter__',
-  '__proto__',
-  'constructor',
-  'hasOwnProperty',
-  'isPrototypeOf',
-  'propertyIsEnumerable',
-  'toLocaleString',
-  'toString',
-  'valueOf',
-])
-
 const WIRE_UNDEFINED: readonly unknown[] = [C1, UNDEFINED]
 const WIRE_NEGATIVE_ZERO: readonly unknown[] = [C1, NEGATIVE_ZERO]
 

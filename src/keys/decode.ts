@@ -27,7 +27,7 @@ import {
   TAG_TUPLE,
 } from './encode.ts'
 import type { Key } from './key.ts'
-import { latin1 } from './latin1.ts'
+import { latin1 } from '../latin1.ts'
 import { floorToDouble, readDouble, readUint32 } from './numeric.ts'
 
 /**

@@ -18,7 +18,7 @@
 
 import { encodeKey } from './encode.ts'
 import type { Key } from './key.ts'
-import { latin1 } from './latin1.ts'
+import { latin1 } from '../latin1.ts'
 
 type PrimitiveKey = Exclude<Key, object>
 
