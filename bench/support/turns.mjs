@@ -2,7 +2,7 @@
 
 import { PerformanceObserver } from 'node:perf_hooks'
 
-import { waitedMs } from './clock.mjs'
+import { clockMs } from './clock.mjs'
 
 /** A turn in which nothing was done counts only if it took this long: else the idle ones would outvote the others. */
 const IDLE_MS = 0.5
@@ -24,8 +24,7 @@ export class Turns {
   /** When each of them ended. */
   /** @type {number[]} */
   #ends = []
-  #last = performance.now()
-  #waited = waitedMs()
+  #last = clockMs()
   /** @type {Set<string>} */
   #done = new Set()
 
@@ -37,12 +36,11 @@ export class Turns {
   async end() {
     const isIdle = this.#done.size === 0
     await turn()
-    const now = performance.now()
-    const waited = waitedMs()
-    const length = now - this.#last
-    const running = Math.max(0, length - (waited - this.#waited))
-    this.#last = now
-    this.#waited = waited
+    const clock = clockMs()
+    const { now } = clock
+    const length = now - this.#last.now
+    const running = Math.max(0, length - (clock.waited - this.#last.waited))
+    this.#last = clock
     if (isIdle) {
       if (running < IDLE_MS) return
       this.#done.add('nothing of the load')
