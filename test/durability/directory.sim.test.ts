@@ -82,6 +82,38 @@ describe('a directory whose power fails', () => {
     })
   }
 
+  it('survives a power loss while it opens what a killed process left half named', { timeout: 60_000 }, async () => {
+    const begin = async (stop: number): Promise<{ storage: SimulatedStorage; ledger: Ledger }> => {
+      const storage = new SimulatedStorage({ seed: 5, maxDelayTurns: 0 })
+      const ledger = new Ledger()
+      storage.stopAt(stop)
+      const work = async (): Promise<void> => {
+        const directory = await Directory.open(optionsFor(storage))
+        for (let i = 0; i < 12; i++) await ledger.commit(directory, [{ key: `k${i}`, value: 'x'.repeat(900) }])
+        await directory.checkpoint()
+      }
+      await died(storage, work())
+      return { storage, ledger }
+    }
+    // The process dies between the rename of the checkpoint's manifest and the sync of its directory.
+    const { log } = (await begin(Infinity)).storage
+    const run = log.findIndex(({ to }) => to?.endsWith('.run') === true)
+    const manifest = log.findIndex(({ to }, index) => index > run && to?.endsWith('/manifest') === true)
+    const sync = log.find(({ name }, index) => index > manifest && name === 'syncDirectory')?.number
+    for (let n = 1; ; n++) {
+      const { storage, ledger } = await begin(sync!)
+      const next = storage.kill()
+      next.stopAt(n)
+      const opening = Directory.open(optionsFor(next)).then(async (directory) => directory.close())
+      if (!(await died(next, opening))) break
+      for (let image = 0; image < 6; image++) {
+        const directory = await Directory.open(optionsFor(next.crash({ seed: n * 6 + image })))
+        ledger.expectFound(directory)
+        await directory.close()
+      }
+    }
+  })
+
   it('keeps a prefix in relaxed, and everything if only the process dies', { timeout: 120_000 }, async () => {
     const relaxed = { durability: 'relaxed', flush: { intervalMs: 60_000, commits: 3, bytes: 4096 } } as const
     const full = new SimulatedStorage({ seed })
