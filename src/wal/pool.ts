@@ -150,6 +150,11 @@ export class SegmentPool {
     this.fill()
   }
 
+  /** Whoever waits for a segment because none could be made tries again now. */
+  retry(): void {
+    this.#wakeUp()
+  }
+
   /** Makes spares in the background until there are enough, once that was started. */
   fill(): void {
     if (this.#isFilling || this.#stopped || !this.#isActive) return
@@ -159,7 +164,10 @@ export class SegmentPool {
     })
   }
 
-  /** Gives up the segments up to `through`, of which the manifest knows nothing any more; makes spares of them. */
+  /**
+   * Gives up the segments up to `through`, of which the manifest knows nothing any more; makes spares of them, or removes
+   * them, as far as that succeeds. Rejects only if the list could not be changed: then nothing was touched.
+   */
   async release(through: number): Promise<void> {
     await this.#mutex.runExclusive(async () => {
       if (this.#stopped || through < this.#first) return
@@ -167,9 +175,13 @@ export class SegmentPool {
       const from = this.#first
       this.#first = through + 1
       const keep = this.#config.poolSize + this.#first - from
-      for (let number = from; number <= through; number++) await this.#reuse(number, keep)
-      await this.#storage.syncDirectory(this.#directory)
-      await this.#trim(keep)
+      try {
+        for (let number = from; number <= through; number++) await this.#reuse(number, keep)
+        await this.#storage.syncDirectory(this.#directory)
+        await this.#trim(keep)
+      } catch (error) {
+        this.#failed(error)
+      }
     })
     this.#wakeUp()
     this.fill()

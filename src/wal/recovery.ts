@@ -277,7 +277,8 @@ class Recovery {
 
   /** A spare, or a segment whose start never finished, holds no group that was written after its header was durable. */
   async #checkSpare({ reader, header }: FoundSegment): Promise<void> {
-    const had = header === null ? (await reader.furthestPromise(null, 1)) > 0 : await reader.hadHeader()
+    if (reader.first === 'closed') return
+    const had = reader.first === 'group' || (header === null && (await reader.furthestPromise(null, 1)) > 0)
     if (had) throw corruption(reader.file.path, 0, 'its header is damaged: groups were written behind it')
   }
 
@@ -334,8 +335,11 @@ class Recovery {
       const what = 'this frame does not continue the log, and a later one says that it was durable'
       throw corruption(reader.file.path, read.broken * FRAME_BYTES, what)
     }
-    // A segment that nothing was written to is started again; what its header says of the one before it holds.
-    if (read.frame === 1 && !(await reader.hasFrames())) this.#predecessor = header
+    // A segment without records is started again; what its header says of the one before it holds.
+    const { first } = reader
+    const isVoid =
+      first === 'nothing' || (first === 'closed' && (read.frame === 1 || (read.frame === 2 && read.closed)))
+    if (read.frame <= 2 && isVoid) this.#predecessor = header
     else this.#tail = { reader, header, promised: read.promised, endFrame: read.frame }
   }
 
@@ -370,6 +374,10 @@ class Recovery {
     const { databaseId, epoch, firstSegment, lastSegment } = this.#start
     const seed = this.#seed
     const segmentBytes = Math.max(MIN_SEGMENT_BYTES, wholeFrames(config.segmentBytes))
+    const last = Math.max(lastSegment, firstSegment - 1)
+    // The epoch becomes durable before anything bears it; and with it the list, which the process before may have replaced
+    // without living to see that last: nothing that an older list may name is removed before.
+    await hooks.reserve(firstSegment, last)
     const unlisted = await this.#unlisted()
     for (const number of unlisted) await this.#storage.remove(segmentPath(this.#directory, number))
     if (unlisted.length > 0) await this.#storage.syncDirectory(this.#directory)
@@ -386,11 +394,8 @@ class Recovery {
     const spares: SpareSegment[] = this.#found
       .slice(this.#kept)
       .map(({ reader }) => ({ number: reader.segment, fileBytes: wholeFrames(reader.fileBytes) }))
-    const last = Math.max(lastSegment, firstSegment - 1)
     const pool = new SegmentPool(this.#storage, this.#directory, poolConfig, firstSegment, last, spares)
-    // With the list the epoch becomes durable, before anything bears it.
-    if (spares.length > 0) await hooks.reserve(firstSegment, last)
-    else await pool.make(Math.min(segmentBytes, FIRST_SEGMENT_BYTES))
+    if (spares.length === 0) await pool.make(Math.min(segmentBytes, FIRST_SEGMENT_BYTES))
     const taken = await pool.open()
     try {
       const next = await this.#rewriteTail(taken.file, taken.number)

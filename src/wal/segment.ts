@@ -134,9 +134,10 @@ export function corruption(path: string, offset: number, what: string): LogDamag
   return new LogDamage(path, offset, what)
 }
 
-/** How much is read at once. */
-const CHUNK_BYTES = 1 << 20
-const CHUNK_FRAMES = CHUNK_BYTES / FRAME_BYTES
+/** How much is read at once: little at first, for most opened segments hold little; more when only looked through. */
+const FIRST_CHUNK_FRAMES = 64
+const CHUNK_FRAMES = 2048
+const SCAN_CHUNK_FRAMES = 8192
 
 const FIRST_GROUP_BYTES = 32 << 10
 
@@ -153,11 +154,10 @@ export class ReadMemory {
     this.#payloads = []
   }
 
-  /** Room for a chunk of a file of this size. */
-  fit(fileBytes: number): void {
-    const bytes = Math.min(CHUNK_BYTES, Math.floor(fileBytes / FRAME_BYTES) * FRAME_BYTES)
-    if (bytes <= this.chunk.bytes.length) return
-    this.chunk = new FrameMemory(bytes)
+  /** Room for so many frames. */
+  fit(frames: number): void {
+    if (frames * FRAME_BYTES <= this.chunk.bytes.length) return
+    this.chunk = new FrameMemory(frames * FRAME_BYTES)
     this.#payloads = []
   }
 
@@ -179,7 +179,7 @@ export class ReadMemory {
 
   /** A piece that grew for one huge group is not kept. */
   trim(): void {
-    if (this.group.length > 2 * CHUNK_BYTES) this.group = new Uint8Array(FIRST_GROUP_BYTES)
+    if (this.group.length > 4 * CHUNK_FRAMES * FRAME_BYTES) this.group = new Uint8Array(FIRST_GROUP_BYTES)
   }
 }
 
@@ -198,6 +198,13 @@ export interface GroupsEnd {
   readonly closed: boolean
 }
 
+/**
+ * The first frame behind the header: `group` if it belongs to a group; `closed` if it is the marker of a session that was
+ * closed without having written to the segment; `unpromised` if it is of a group that was written before the header was
+ * known to be durable; else `nothing`.
+ */
+export type FirstFrame = 'nothing' | 'closed' | 'unpromised' | 'group'
+
 /** Reads one segment file. Its size is taken once: what is appended meanwhile is not seen. */
 export class SegmentReader {
   readonly file: StorageFile
@@ -205,6 +212,9 @@ export class SegmentReader {
   readonly fileBytes: number
   readonly #seed: number
   readonly #memory: ReadMemory
+  #chunkFrames: number
+  /** What frame 1 is, in whichever session it was written; known once the header has been read. */
+  first: FirstFrame
 
   constructor(file: StorageFile, segment: number, fileBytes: number, seed: number, memory: ReadMemory) {
     this.file = file
@@ -212,7 +222,8 @@ export class SegmentReader {
     this.fileBytes = fileBytes
     this.#seed = seed
     this.#memory = memory
-    memory.fit(fileBytes)
+    this.#chunkFrames = FIRST_CHUNK_FRAMES
+    this.first = 'nothing'
   }
 
   /** Whole frames in the file. */
@@ -240,8 +251,9 @@ export class SegmentReader {
   /** As `readHeader`, of a file that may be shorter than it should. */
   async peekHeader(databaseId: Uint8Array): Promise<SegmentHeader | null> {
     if (this.frames === 0) return null
+    await this.#read(0, Math.min(2, this.frames))
+    this.first = this.#firstFrame()
     const { chunk } = this.#memory
-    await this.#readChunk(0, 1)
     const at = FRAME_HEADER_BYTES
     const isOurs = isFrameOfAnyEpoch(chunk, 0, this.#seed, this.segment, 0) && flagsOf(chunk, 0) === SEGMENT_HEADER
     if (!isOurs || !MAGIC.every((byte, i) => chunk.bytes[at + i] === byte)) {
@@ -303,7 +315,7 @@ export class SegmentReader {
     let closed = false
     let frame = from
     reading: while (frame < stop) {
-      const count = await this.#readChunk(frame, stop - frame)
+      const count = await this.#readChunk(frame, stop - frame, CHUNK_FRAMES)
       for (let i = 0; i < count; i++, frame++) {
         if (!isFrame(memory.chunk, i, this.#seed, this.segment, frame, epoch)) break reading
         const flags = this.#checkFrame(i, frame, frame === groupStart)
@@ -346,10 +358,10 @@ export class SegmentReader {
    * @param epoch that of the segment, or null if its header is lost: then of any session
    */
   async furthestPromise(epoch: number | null, from: number): Promise<number> {
-    const { chunk } = this.#memory
     let furthest = 0
     for (let frame = from; frame < this.frames;) {
-      const count = await this.#readChunk(frame, this.frames - frame)
+      const count = await this.#readChunk(frame, this.frames - frame, SCAN_CHUNK_FRAMES)
+      const { chunk } = this.#memory
       for (let i = 0; i < count; i++, frame++) {
         const isValid =
           epoch === null
@@ -361,27 +373,27 @@ export class SegmentReader {
     return furthest
   }
 
-  /** Whether the first frame behind the header was ever written under the number of this segment. */
-  async hasFrames(): Promise<boolean> {
-    await this.#readChunk(1, 1)
-    return isFrameOfAnyEpoch(this.#memory.chunk, 0, this.#seed, this.segment, 1)
-  }
-
-  /** Whether the first frame behind the header was written after that header had been durable. */
-  async hadHeader(): Promise<boolean> {
+  #firstFrame(): FirstFrame {
     const { chunk } = this.#memory
-    await this.#readChunk(1, 1)
-    return isFrameOfAnyEpoch(chunk, 0, this.#seed, this.segment, 1) && promiseOf(chunk, 0, this.segment) > 0
+    if (this.frames < 2 || !isFrameOfAnyEpoch(chunk, 1, this.#seed, this.segment, 1)) return 'nothing'
+    if ((flagsOf(chunk, 1) & CLOSED) !== 0 && usedBytesOf(chunk, 1) === 0) return 'closed'
+    return promiseOf(chunk, 1, this.segment) > 0 ? 'group' : 'unpromised'
   }
 
-  /** Reads whole frames into the chunk; returns how many, at least one. */
-  async #readChunk(frame: number, wanted: number): Promise<number> {
+  /** Reads the next frames of those wanted, more each time; returns how many. */
+  async #readChunk(frame: number, wanted: number, most: number): Promise<number> {
+    const count = Math.min(this.#chunkFrames, wanted, most)
+    this.#chunkFrames = Math.min(4 * this.#chunkFrames, SCAN_CHUNK_FRAMES)
+    await this.#read(frame, count)
+    return count
+  }
+
+  async #read(frame: number, count: number): Promise<void> {
+    this.#memory.fit(count)
     const { bytes } = this.#memory.chunk
-    const count = Math.min(CHUNK_FRAMES, wanted)
     const read = await this.file.read(bytes.subarray(0, count * FRAME_BYTES), frame * FRAME_BYTES)
     if (read !== count * FRAME_BYTES) {
       throw corruption(this.file.path, frame * FRAME_BYTES + read, 'the file became shorter while it was read')
     }
-    return count
   }
 }

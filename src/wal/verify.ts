@@ -98,7 +98,7 @@ class Verification {
     if (isNew) return
     if (header === null || !header.started) {
       const mustBeStarted = this.#isPast || segment === this.#end?.segment
-      if (mustBeStarted || header === null || (await reader.hadHeader())) {
+      if (mustBeStarted || header === null || reader.first === 'group') {
         throw corruption(reader.file.path, 0, 'its header is damaged')
       }
       return

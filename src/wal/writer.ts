@@ -32,7 +32,9 @@ import { LatencyHistogram } from './latency.ts'
 import type { LogConfig, LogHooks, LogStats, SealedSegment } from './log.ts'
 import type { SegmentPool } from './pool.ts'
 import { RecordBuffer, type TableDefinition } from './record.ts'
+import { closed, poisoning, rejected } from './refusals.ts'
 import { encodeHeader } from './segment.ts'
+import { Waiters } from './waiters.ts'
 
 /** A group is closed when it has so many bytes, if the disk has not taken it before. */
 const GROUP_BYTES = 512 << 10
@@ -71,11 +73,6 @@ export interface WriterStart {
   readonly sealed: readonly SealedSegment[]
 }
 
-interface Waiter {
-  readonly resolve: () => void
-  readonly reject: (error: VarveError) => void
-}
-
 export class LogWriter {
   readonly #config: LogConfig
   readonly #hooks: LogHooks
@@ -110,9 +107,9 @@ export class LogWriter {
 
   /** Groups up to this one go into the current segment; then it is sealed. -1: nobody asked. */
   #rotateAfter = -1
-  #rotateWaiters: Waiter[] = []
-  #roomWaiters: Waiter[] = []
-  #idleWaiters: (() => void)[] = []
+  readonly #rotateWaiters = new Waiters()
+  readonly #roomWaiters = new Waiters()
+  readonly #idleWaiters = new Waiters()
 
   /** `relaxed` only. */
   readonly #background: BackgroundSync
@@ -124,7 +121,9 @@ export class LogWriter {
 
   #poisoned: VarveError | null = null
   #closing: Promise<void> | null = null
-  /** Closing: no more segments, the current one grows. */
+  /** What is appended is to be written come what may: the first wait for a segment begins the draining. */
+  #isLeaving = false
+  /** No more segments, the current one grows. */
   #isDraining = false
 
   #groups = 0
@@ -153,7 +152,7 @@ export class LogWriter {
     this.#synced = start.sequence
     this.#background = new BackgroundSync(config.flush, () => this.#sync())
     this.#gathering = this.#newGroup()
-    pool.onStall = () => this.#freeRoom()
+    pool.onStall = () => this.#stallChanged()
     pool.onLost = (error) => this.#poison(error)
   }
 
@@ -250,18 +249,25 @@ export class LogWriter {
   }
 
   /**
-   * Resolves when the log is not crowded; others may crowd it again before you.
+   * Why there is no segment to write to and none can be made (a full disk, say), as of the last attempt; null if that is
+   * not so. What was appended waits; new commits had better not be made.
+   */
+  get obstacle(): VarveError | null {
+    return this.#pool.obstacle
+  }
+
+  /**
+   * Resolves when the log is not crowded; others may crowd it again before you. If there is an obstacle it is tried once
+   * more to make a segment.
    *
-   * @throws VarveError `POISONED`; or, if there is no segment to write to because none can be made, what keeps it from
-   *   being made (a full disk, say): then the same may succeed later
+   * @throws VarveError `POISONED`; or the obstacle, if it is still there: the same may succeed later
    */
   async room(): Promise<void> {
     if (this.#poisoned !== null) throw this.#poisoned
-    if (this.#pool.obstacle !== null) throw this.#pool.obstacle
     if (!this.crowded) return
-    await new Promise<void>((resolve, reject) => {
-      this.#roomWaiters.push({ resolve, reject })
-    })
+    const room = this.#roomWaiters.wait()
+    if (this.#pool.obstacle !== null) this.#pool.retry()
+    await room
   }
 
   /** Everything appended so far is synced, in either mode. */
@@ -270,6 +276,17 @@ export class LogWriter {
     const last = this.#lastGroup()
     if (last !== null) await last.settled()
     if (!this.#isFull) await this.#syncThrough(this.#current.next)
+  }
+
+  /**
+   * As `flush`, but does not wait for a segment: if there is none, what waits is written behind the end of the current one,
+   * and the log can only be closed after that.
+   */
+  async drain(): Promise<void> {
+    if (this.#poisoned !== null) throw this.#poisoned
+    this.#isLeaving = true
+    this.#stallChanged()
+    await this.flush()
   }
 
   /**
@@ -318,9 +335,7 @@ export class LogWriter {
     this.#closeGathering()
     this.#rotateAfter = this.#gathering.id - 1
     if (this.#pool.stalled) this.#pool.force()
-    const rotated = new Promise<void>((resolve, reject) => {
-      this.#rotateWaiters.push({ resolve, reject })
-    })
+    const rotated = this.#rotateWaiters.wait()
     this.#schedule()
     await rotated
   }
@@ -636,13 +651,9 @@ export class LogWriter {
   }
 
   #rotated(): void {
-    const waiters = this.#rotateWaiters
     this.#rotateAfter = -1
-    this.#rotateWaiters = []
-    for (const { resolve, reject } of waiters) {
-      if (this.#isDraining) reject(closed())
-      else resolve()
-    }
+    if (this.#isDraining) this.#rotateWaiters.reject(closed())
+    else this.#rotateWaiters.resolve()
   }
 
   // Waiting for the disk in `relaxed`
@@ -676,17 +687,14 @@ export class LogWriter {
   // Markers
 
   #becomeIdle(): void {
-    for (const resolve of this.#idleWaiters.splice(0)) resolve()
+    this.#idleWaiters.resolve()
     if (this.#isDraining) return
     if (!this.#fits(1) && this.#pool.spareCount > 0) this.#startRotation()
     else if (this.#current.needsMarker && this.#idleTimer === null) this.#awaitIdleness()
   }
 
   #idle(): Promise<void> {
-    if (!this.#isBusy) return Promise.resolve()
-    return new Promise((resolve) => {
-      this.#idleWaiters.push(resolve)
-    })
+    return this.#isBusy ? this.#idleWaiters.wait() : Promise.resolve()
   }
 
   #awaitIdleness(): void {
@@ -708,7 +716,6 @@ export class LogWriter {
 
   /** The marker of a clean end: nothing follows, so that the next opening need not look for it. */
   async #writeLastMarker(): Promise<void> {
-    if (this.#current.isEmpty) return
     const { file } = this.#current
     const { bytes, position } = this.#seal(this.#newMarker(), CLOSED)
     await file.write(bytes, position)
@@ -723,11 +730,18 @@ export class LogWriter {
 
   // The end
 
+  #stallChanged(): void {
+    const { stalled, obstacle } = this.#pool
+    if (stalled && this.#isLeaving && !this.#isDraining) {
+      this.#isDraining = true
+      void this.#pool.stop()
+    }
+    if (obstacle !== null) this.#roomWaiters.reject(obstacle)
+    this.#freeRoom()
+  }
+
   #freeRoom(): void {
-    const { obstacle } = this.#pool
-    if (obstacle !== null) for (const { reject } of this.#roomWaiters.splice(0)) reject(obstacle)
-    if (this.#roomWaiters.length === 0 || this.crowded) return
-    for (const { resolve } of this.#roomWaiters.splice(0)) resolve()
+    if (!this.#roomWaiters.isEmpty && !this.crowded) this.#roomWaiters.resolve()
   }
 
   /** Nothing more is written or settled. What waits is told why, and that the outcome is open. */
@@ -739,35 +753,14 @@ export class LogWriter {
     this.#writing?.group.fail(error)
     for (const group of this.#queue.splice(0)) group.fail(error)
     this.#gathering.fail(error)
-    for (const { reject } of this.#roomWaiters.splice(0)) reject(error)
-    for (const { reject } of this.#rotateWaiters.splice(0)) reject(error)
-    for (const resolve of this.#idleWaiters.splice(0)) resolve()
+    this.#roomWaiters.reject(error)
+    this.#rotateWaiters.reject(error)
+    this.#idleWaiters.resolve()
     this.#queuedBytes = 0
     void this.#pool.stop()
     this.#hooks.poisoned(error)
     return error
   }
-}
-
-function closed(): VarveError {
-  return new VarveError('CLOSED', 'the log is closed')
-}
-
-function poisoning(cause: unknown): VarveError {
-  if (cause instanceof VarveError && cause.code === 'POISONED') return cause
-  const reason = cause instanceof Error ? cause.message : String(cause)
-  return new VarveError(
-    'POISONED',
-    `the log could not be written: ${reason}. Nothing more is acknowledged; whether commits that were waiting are ` +
-      'kept is unknown until the database is reopened',
-    { cause },
-  )
-}
-
-function rejected(error: VarveError): Promise<void> {
-  const promise = Promise.reject(error)
-  promise.catch(nothing)
-  return promise
 }
 
 function nothing(): void {}

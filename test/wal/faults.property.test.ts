@@ -220,6 +220,21 @@ describe('opening', () => {
     }
   })
 
+  it('removes what is not listed only after the list is durable', async () => {
+    const random = new Random('leftovers')
+    const world = await killed(random, 'full')
+    world.storage.plant(`${DIRECTORY}/wal-000000000099.log`, new Uint8Array(0))
+    let reserved = -1
+    world.onReserve = () => (reserved = reserved < 0 ? world.storage.operations : reserved)
+    await world.open()
+    const isWriting = (name: string): boolean => !['open', 'size', 'read', 'list', 'close'].includes(name)
+    const changes = world.storage.log.filter(({ name }) => isWriting(name)).map(({ number }) => number)
+    expect(reserved).toBeGreaterThan(0)
+    expect(Math.min(...changes)).toBeGreaterThan(reserved)
+    expect(world.storage.files(DIRECTORY)).not.toContain(`${DIRECTORY}/wal-000000000099.log`)
+    await world.log.close()
+  })
+
   it('a thousand times leaves no more files than once', async () => {
     const world = await newWorld(new Random('often'), 'full')
     world.config = { ...world.config, segmentBytes: 2048 }

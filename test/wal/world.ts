@@ -77,6 +77,7 @@ export class World {
   handedOver = 0
   poisoned: VarveError | null = null
   onPoison: () => void = () => {}
+  onReserve: () => void = () => {}
   /** Fails what the manifest is asked for. */
   reserveFails = false
   log!: LogWriter
@@ -103,6 +104,7 @@ export class World {
     return {
       reserve: async (first, last) => {
         const epoch = this.manifest.epoch
+        this.onReserve()
         await new Promise((resolve) => setImmediate(resolve))
         if (storage.halted) await new Promise(() => {})
         if (this.reserveFails) throw new Error('the manifest could not be written')

@@ -405,6 +405,27 @@ describe('markers', () => {
   })
 })
 
+describe('opening after a clean end', () => {
+  it('reads no more than the log, whatever the size of its segments', async () => {
+    const world = await openWorld({ segmentBytes: 4 << 20 })
+    const { log } = world
+    await log.settledAt(world.append(random))
+    log.begin(1)
+    log.put(1, 'large', new Uint8Array(150_000), 1)
+    log.end(2)
+    world.written.set(2, `@1; put 1 30${Buffer.from('large').toString('hex')}00 1 ${'00'.repeat(150_000)}`)
+    await log.rotate()
+    await log.close()
+    for (let session = 0; session < 4; session++) {
+      world.storage = world.storage.peer()
+      expect((await world.open())!.last).toBe(2)
+      expect(world.storage.traffic.bytesRead).toBeLessThan(400_000)
+      expect(world.log.sealedSegments).toHaveLength(1)
+      await world.log.close()
+    }
+  })
+})
+
 describe('rotate', () => {
   it('seals what was appended; a segment without groups is left', async () => {
     const world = await openWorld()
