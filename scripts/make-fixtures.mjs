@@ -1,0 +1,464 @@
+/**
+ * Makes the fixtures of the current file format: node scripts/make-fixtures.mjs [directory]
+ *
+ * Run once for each version of the format, by a build that writes it, and committed: the files stay readable for ever. Each
+ * is an archive of a database directory, healthy or damaged, and expectations.json says what opening it gives. What the
+ * archives hold is said in README.md beside them.
+ *
+ * Databases that end by death are written by a child process (this script, with --write), which kills itself.
+ */
+import { spawnSync } from 'node:child_process'
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { crc32, gzipSync } from 'node:zlib'
+
+const { Database, codecs, keys, table } = await import(new URL('../dist/index.js', import.meta.url).href)
+
+/** @typedef {Map<string, Buffer>} Files of a directory by name */
+
+const SEGMENT_BYTES = 64 * 1024
+
+// ---------------------------------------------------------------- what is stored
+
+const bytes = (/** @type {number[]} */ ...of) => Uint8Array.from(of)
+
+/** Keys of every kind, and of each the extremes. */
+const EVERY_KEY = [
+  ...[false, true, -Infinity, -1.5e300, -1, 0, 5e-324, 0.1, 1, 1n, 2 ** 53, Infinity, -(2n ** 100n), -7n, 2n ** 64n],
+  ...['', '\0', '\u0001a', 'a', 'ab', 'é', '漢字', '\ud800', '😀', 'x'.repeat(300)],
+  ...[bytes(), bytes(0), bytes(0, 1, 255), bytes(255, 255)],
+  ...[[], [[]], ['a', 1], ['a', 1, [bytes(1), true]], [2n, 'b', '']],
+]
+
+/** Values of every kind that the default codec carries. */
+const EVERY_VALUE = [
+  ...[
+    null,
+    true,
+    false,
+    0,
+    -0,
+    NaN,
+    -Infinity,
+    0.1,
+    2 ** 53,
+    2 ** 31,
+    -129,
+    1n,
+    -(2n ** 70n),
+    '',
+    'é\ud800',
+    'y'.repeat(300),
+  ],
+  ...[[], [1, [undefined, 'two']], {}, { a: { b: [{ c: null }] }, ü: undefined }],
+  ...[
+    new Date(0),
+    new Date(NaN),
+    new Map([['k', new Set([1, 'x'])]]),
+    new Set(),
+    bytes(1, 2, 3),
+    Float64Array.of(1.5, NaN),
+  ],
+]
+
+/** @type {[name: string, key: any, value: any, entries: [unknown, unknown][]][]} */
+const TABLES = [
+  [
+    'strings',
+    keys.string(),
+    codecs.string(),
+    [
+      ['a', ''],
+      ['b', 'é\ud800😀'],
+      ['c', 'z'.repeat(1000)],
+    ],
+  ],
+  [
+    'bytes',
+    keys.bytes(),
+    codecs.bytes(),
+    [
+      [bytes(), bytes(1)],
+      [bytes(0), bytes()],
+      [bytes(9, 0), bytes(0, 255)],
+    ],
+  ],
+  [
+    'views',
+    keys.float64(),
+    codecs.bytesView(),
+    [
+      [-1, bytes(1, 2)],
+      [0.5, bytes()],
+    ],
+  ],
+  [
+    'booleans',
+    keys.i64(),
+    codecs.boolean(),
+    [
+      [-5n, true],
+      [3n, false],
+    ],
+  ],
+  [
+    'unsigned',
+    keys.u64(),
+    codecs.string(),
+    [
+      [0n, 'none'],
+      [2n ** 64n - 1n, 'most'],
+    ],
+  ],
+  [
+    'pairs',
+    keys.tuple(keys.string(), keys.float64()),
+    codecs.structured(),
+    [
+      [['a', 1], 'one'],
+      [['b', -1], [2]],
+    ],
+  ],
+  [
+    'int8',
+    null,
+    codecs.int8(),
+    [
+      [1, -128],
+      [2, 127],
+    ],
+  ],
+  [
+    'int16',
+    null,
+    codecs.int16(),
+    [
+      [1, -32768],
+      [2, 32767],
+    ],
+  ],
+  [
+    'int32',
+    null,
+    codecs.int32(),
+    [
+      [1, -(2 ** 31)],
+      [2, 2 ** 31 - 1],
+    ],
+  ],
+  ['uint8', null, codecs.uint8(), [[1, 255]]],
+  ['uint16', null, codecs.uint16(), [[1, 65535]]],
+  ['uint32', null, codecs.uint32(), [[1, 2 ** 32 - 1]]],
+  [
+    'bigint64',
+    null,
+    codecs.bigint64(),
+    [
+      [1, -(2n ** 63n)],
+      [2, 2n ** 63n - 1n],
+    ],
+  ],
+  ['biguint64', null, codecs.biguint64(), [[1, 2n ** 64n - 1n]]],
+  [
+    'float32',
+    null,
+    codecs.float32(),
+    [
+      [1, 0.5],
+      [2, -0],
+      [3, NaN],
+    ],
+  ],
+  [
+    'float64',
+    null,
+    codecs.float64(),
+    [
+      [1, 0.1],
+      [2, -Infinity],
+    ],
+  ],
+  ['empty', null, codecs.string(), []],
+]
+
+/** A database being filled, beside what it must hold. */
+class Filling {
+  /** @type {Map<string, { key: string | null, value: string, entries: Map<string, [unknown, unknown]> }>} */
+  model = new Map()
+  /** @param {any} db */
+  constructor(db) {
+    this.db = db
+  }
+
+  /** @param {string} name @param {any} [key] @param {any} [value] */
+  table(name, key, value) {
+    const options = { ...(key ? { key } : {}), ...(value ? { value } : {}) }
+    const handle = name === 'default' ? this.db.handle() : this.db.handle(table(name, options))
+    let known = this.model.get(name)
+    if (known === undefined) {
+      known = { key: key?.name ?? null, value: value?.name ?? 'structured', entries: new Map() }
+      this.model.set(name, known)
+    }
+    const { entries } = known
+    return {
+      /** @param {unknown} k @param {unknown} v */
+      set: (k, v) => {
+        entries.set(JSON.stringify(tag(k)), [k, v])
+        return handle.set(k, v)
+      },
+      /** @param {unknown} k */
+      delete: (k) => {
+        entries.delete(JSON.stringify(tag(k)))
+        return handle.delete(k)
+      },
+    }
+  }
+
+  /** What it holds now, as expectations.json says it. */
+  expected() {
+    return [...this.model].map(([name, { key, value, entries }]) => {
+      return { name, key, value, entries: [...entries.values()].map(([k, v]) => [tag(k), tag(v)]) }
+    })
+  }
+}
+
+/** A key or value as JSON. @param {unknown} value @returns {unknown} */
+function tag(value) {
+  if (value === undefined) return { undefined: true }
+  if (typeof value === 'bigint') return { bigint: String(value) }
+  if (typeof value === 'number' && (!Number.isFinite(value) || Object.is(value, -0)))
+    return { number: Object.is(value, -0) ? '-0' : String(value) }
+  if (typeof value === 'string' && value.length > 200) {
+    const unit = value.slice(0, 10)
+    if (value !== unit.repeat(value.length / 10)) throw new Error('only repetitions may be long')
+    return { repeat: [unit, value.length / 10] }
+  }
+  if (typeof value !== 'object' || value === null) return value
+  if (Array.isArray(value)) return value.map(tag)
+  if (value instanceof Uint8Array) return { bytes: Buffer.from(value).toString('hex') }
+  if (value instanceof Float64Array) return { float64s: [...value].map(tag) }
+  if (value instanceof Date) return { date: tag(value.getTime()) }
+  if (value instanceof Map) return { map: [...value].map(tag) }
+  if (value instanceof Set) return { set: [...value].map(tag) }
+  return { object: Object.entries(value).map(tag) }
+}
+
+// ---------------------------------------------------------------- how it is written
+
+/** Everything once; then deletions and new values of some of it; then some more. @param {any} db @param {boolean} inRuns */
+async function fill(db, inRuns) {
+  const filling = new Filling(db)
+  const main = filling.table('default')
+  for (const [at, key] of EVERY_KEY.entries()) void main.set(key, EVERY_VALUE[at % EVERY_VALUE.length])
+  for (const [at, value] of EVERY_VALUE.entries()) void main.set(['value', at], value)
+  for (let i = 0; i < 200; i++) {
+    const set = main.set(`old ${i}`, { i, text: 'some text '.repeat(i) })
+    if (i % 10 === 0) await set
+  }
+  for (const [name, key, value, entries] of TABLES) {
+    const handle = filling.table(name, key, value)
+    for (const [k, v] of entries) await handle.set(k, v)
+  }
+  await db.flush()
+  if (inRuns) await db.checkpoint()
+  for (let i = 0; i < 40; i += 2) void main.delete(`old ${i}`)
+  for (let i = 1; i < 40; i += 2) void main.set(`old ${i}`, 'new')
+  void main.delete('a')
+  await db.flush()
+  if (inRuns) await db.checkpoint()
+  for (let i = 1; i < 40; i += 4) void main.delete(`old ${i}`)
+  void main.set('old 0', 'back again')
+  void filling.table('strings', keys.string(), codecs.string()).delete('a')
+  for (let i = 0; i < 20; i++) await main.set(`last ${i}`, 'in the log '.slice(0, 10).repeat(i * 5))
+  return filling
+}
+
+/** What is written by each child. @type {Record<string, (path: string) => Promise<unknown>>} */
+const WRITERS = {
+  /** In the log, in several segments. */
+  killed: async (path) => (await fill(await open(path), false)).expected(),
+  relaxed: async (path) => (await fill(await open(path, 'relaxed'), false)).expected(),
+  /** A commit that is larger than a segment, between two small ones. */
+  'large-group': async (path) => {
+    const filling = new Filling(await open(path))
+    const main = filling.table('default')
+    await main.set('before', 1)
+    await main.set('large', '0123456789'.repeat(20_000))
+    await main.set('after', 2)
+    return filling.expected()
+  },
+  /** Ends with a commit of several frames, the last of which will be taken away. */
+  torn: async (path) => {
+    const filling = new Filling(await open(path))
+    const main = filling.table('default')
+    for (let i = 0; i < 10; i++) await main.set(i, `value ${i}`)
+    const expected = filling.expected()
+    await main.set('torn', 'torn off. '.repeat(200))
+    return expected
+  },
+}
+
+/** @param {string} path @param {string} [durability] */
+function open(path, durability = 'full') {
+  return Database.open({ path, durability, wal: { segmentBytes: SEGMENT_BYTES, poolSize: 1 } })
+}
+
+/** Runs a writer in a process that dies without closing. @param {string} kind */
+function writeAndDie(kind) {
+  const path = join(root, kind)
+  const out = join(root, `${kind}.json`)
+  const { signal, stderr } = spawnSync(process.execPath, [fileURLToPath(import.meta.url), '--write', kind, path, out])
+  if (signal !== 'SIGKILL') throw new Error(`the writer of ${kind} did not get to its end: ${String(stderr)}`)
+  return { files: filesOf(path), contents: JSON.parse(readFileSync(out, 'utf8')) }
+}
+
+/** @param {string} path @returns {Files} */
+function filesOf(path) {
+  return new Map(
+    readdirSync(path)
+      .sort()
+      .map((name) => [name, readFileSync(join(path, name))]),
+  )
+}
+
+// ---------------------------------------------------------------- how it is damaged
+
+const MANIFEST = 'manifest'
+const LOCK = 'lock'
+const segment = (/** @type {number} */ number) => `wal-${String(number).padStart(12, '0')}.log`
+const run = (/** @type {number} */ number) => `run-${String(number).padStart(12, '0')}.run`
+
+/** A copy, without the lock, in which one file is changed. @param {Files} files @param {string} name @param {(file: Buffer) => Buffer} change */
+function damaged(files, name, change) {
+  const copy = without(files, LOCK)
+  const file = files.get(name)
+  if (file === undefined) throw new Error(`there is no ${name}: ${[...files.keys()].join(', ')}`)
+  return copy.set(name, change(Buffer.from(file)))
+}
+
+/** A copy without the lock and one file. @param {Files} files @param {string} name */
+function without(files, name) {
+  return new Map([...files].filter(([other]) => other !== name && other !== LOCK))
+}
+
+/** @param {number} at */
+const flip = (at) => (/** @type {Buffer} */ file) => {
+  file[at] = /** @type {number} */ (file[at]) ^ 0x10
+  return file
+}
+
+/** Raises the version of a manifest, with the checksum that a newer program would write. @param {Buffer} file */
+function newerManifest(file) {
+  file.writeUInt16LE(2, 8)
+  file.writeUInt32LE(crc32(file.subarray(20), crc32(file.subarray(0, 16))), 16)
+  return file
+}
+
+/** @param {Buffer} file */
+function newerSegment(file) {
+  file.writeUInt16LE(2, 32 + 8)
+  file.writeUInt32LE(crc32(file.subarray(4, 512), crc32(file.subarray(32 + 12, 32 + 28))), 0)
+  return file
+}
+
+/** @param {Buffer} file */
+function newerRun(file) {
+  const footer = file.subarray(file.length - 140)
+  footer.writeUInt16LE(2, 128)
+  footer.writeUInt32LE(crc32(footer.subarray(4), (crc32(footer.subarray(8, 24)) ^ Math.imul(3, 0x9e3779b1)) >>> 0), 0)
+  return file
+}
+
+/** Takes away the last frame that was written. @param {Buffer} file */
+function tear(file) {
+  for (let frame = file.length / 512 - 1; frame > 0; frame--) {
+    if (file.subarray(frame * 512, (frame + 1) * 512).every((byte) => byte === 0)) continue
+    if ((/** @type {number} */ (file[frame * 512 + 16]) & 3) !== 2) throw new Error('the last group has but one frame')
+    return file.fill(0, frame * 512, (frame + 1) * 512)
+  }
+  throw new Error('nothing was written')
+}
+
+// ---------------------------------------------------------------- all of it
+
+/** @param {string} target */
+async function make(target) {
+  mkdirSync(target, { recursive: true })
+  /** @type {Record<string, object>} */
+  const expectations = {}
+  /** @param {string} name @param {Files} files @param {object} expectation */
+  const add = (name, files, expectation) => {
+    const text = JSON.stringify(Object.fromEntries([...files].map(([file, data]) => [file, data.toString('base64')])))
+    writeFileSync(join(target, `${name}.json.gz`), gzipSync(text, { level: 9 }))
+    expectations[name] = expectation
+  }
+  const path = join(root, 'healthy')
+  const db = await open(path)
+  const contents = (await fill(db, true)).expected()
+  const { runs } = db.stats().disk
+  if (runs.count !== 2 || runs.tombstones === 0) throw new Error('healthy should have two runs and tombstones')
+  await db.close()
+  const healthy = filesOf(path)
+  const [killed, relaxed, large, torn] = ['killed', 'relaxed', 'large-group', 'torn'].map(writeAndDie)
+  if (killed === undefined || relaxed === undefined || large === undefined || torn === undefined) return
+
+  add('healthy', healthy, { opens: 'everything' })
+  add('killed', without(killed.files, LOCK), { opens: 'everything' })
+  add('relaxed', without(relaxed.files, LOCK), { opens: 'everything' })
+  add('large-group', without(large.files, LOCK), { opens: 'large-group' })
+  add('torn', damaged(torn.files, segment(1), tear), { opens: 'torn' })
+  add('dead-lock', killed.files, { opens: 'everything', isLocked: true })
+  /** @param {string} file @param {RegExp} [says] */
+  const refused = (file, says) => ({ refused: { code: 'CORRUPTION', file, ...(says ? { says: says.source } : {}) } })
+  add('flipped-run', damaged(healthy, run(1), flip(1000)), { opens: 'everything', damaged: run(1) })
+  add('flipped-log', damaged(killed.files, segment(1), flip(20 * 512 + 100)), refused(segment(1)))
+  add('flipped-manifest', damaged(healthy, MANIFEST, flip(100)), refused(MANIFEST))
+  add('missing-segment', without(killed.files, segment(1)), refused(segment(1), /missing/))
+  add('missing-run', without(healthy, run(1)), refused(run(1), /missing/))
+  add('missing-manifest', without(healthy, MANIFEST), refused(MANIFEST, /missing/))
+  add('newer-manifest', damaged(healthy, MANIFEST, newerManifest), refused(MANIFEST, /newer|version/))
+  add('newer-segment', damaged(killed.files, segment(1), newerSegment), refused(segment(1), /newer|version/))
+  add('newer-run', damaged(healthy, run(2), newerRun), refused(run(2), /newer|version/))
+  const stranger = /** @type {Buffer} */ (relaxed.files.get(segment(1)))
+  add(
+    'segment-of-another',
+    damaged(killed.files, segment(1), () => stranger),
+    refused(segment(1), /database/),
+  )
+  const lock = JSON.stringify({ ...JSON.parse(String(killed.files.get(LOCK))), version: 2 })
+  add('newer-lock', new Map([...healthy, [LOCK, Buffer.from(`${lock}\n`)]]), {
+    refused: { code: 'LOCKED', file: LOCK },
+  })
+  for (const { contents: same } of [killed, relaxed])
+    if (JSON.stringify(same) !== JSON.stringify(contents))
+      throw new Error('all that fill the same should hold the same')
+  const all = { everything: contents, 'large-group': large.contents, torn: torn.contents }
+  writeFileSync(join(target, 'expectations.json'), textOf({ archives: expectations, contents: all }))
+}
+
+/** JSON with a line for each entry. @param {unknown} value @param {number} depth @returns {string} */
+function textOf(value, depth = 0) {
+  /** @type {(text: string) => string} */
+  const line = (text) => `\n${'  '.repeat(depth + 1)}${text}`
+  const isEntries = depth > 4 || typeof value !== 'object' || value === null
+  if (isEntries) return JSON.stringify(value)
+  const items = Array.isArray(value)
+    ? value.map((item) => line(textOf(item, depth + 1)))
+    : Object.entries(value).map(([name, item]) => line(`${JSON.stringify(name)}: ${textOf(item, depth + 1)}`))
+  const [open, close] = Array.isArray(value) ? '[]' : '{}'
+  return items.length === 0 ? `${open}${close}` : `${open}${items.join(',')}\n${'  '.repeat(depth)}${close}`
+}
+
+const [command, kind = '', path = '', out = ''] = process.argv.slice(2)
+if (command === '--write') {
+  writeFileSync(out, JSON.stringify(await WRITERS[kind]?.(path)))
+  process.kill(process.pid, 'SIGKILL')
+}
+const root = mkdtempSync(join(tmpdir(), 'varve-fixtures-'))
+try {
+  await make(command ?? fileURLToPath(new URL('../test/fixtures/format-1', import.meta.url)))
+} finally {
+  rmSync(root, { recursive: true, force: true })
+}
