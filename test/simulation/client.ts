@@ -5,7 +5,7 @@ import type { Random } from '../support/random.ts'
 import { drawKey, drawOperand, drawValue } from './draws.ts'
 import { demand, Violation } from './examine.ts'
 import type { Machine } from './machine.ts'
-import { type Commit, type Effect, raise, type Session, type TableName, tableOf, tables } from './model.ts'
+import { type Commit, type Effect, raise, type Session, type Stroke, type TableName, tableOf, tables } from './model.ts'
 
 /** What clients of one session share. */
 export interface Stage {
@@ -173,7 +173,7 @@ export class Client {
   }
 
   #rejected(commit: Commit, error: unknown): void {
-    const certain = ['SERIALIZATION_FAILURE', 'WRITE_CONFLICT', 'RETRIES_EXHAUSTED', 'TRANSACTION_CLOSED']
+    const certain = ['SERIALIZATION_FAILURE', 'WRITE_CONFLICT', 'RETRIES_EXHAUSTED', 'TRANSACTION_CLOSED', 'IO']
     if (error instanceof VarveError && certain.includes(error.code)) commit.refused = true
   }
 
@@ -328,12 +328,21 @@ export class Client {
     const sequence = db.sequence > before ? db.sequence : undefined
     const strokes = session.strokesOf(this.number)
     const held = effects.length > 0 && sequence === undefined
+    const previous = this.#own.get(own)
     if (held) session.exact = false
-    const stroke = { effects, sequence, acknowledged: false }
+    const stroke: Stroke = { effects, sequence, acknowledged: false }
     strokes.push(stroke)
     const count = strokes.length
     this.#own.set(own, after)
-    const settled = promise.then((result) => {
+    const taken = promise.catch((error: unknown) => {
+      // Refused before it was certified: the disk has no room, or what had to be read could not be.
+      if (held && error instanceof VarveError && error.code === 'IO') {
+        stroke.effects = []
+        this.#own.set(own, previous)
+      }
+      throw error
+    })
+    const settled = taken.then((result) => {
       if (machine.dead) return
       demand(isDeepStrictEqual(result, expected), `a call outside transactions gave another result than its key allows`)
       stroke.acknowledged = true

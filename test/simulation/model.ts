@@ -77,7 +77,8 @@ export interface Commit {
 
 /** One call outside transactions. */
 export interface Stroke {
-  readonly effects: readonly Effect[]
+  /** What it does; nothing if it was refused. */
+  effects: readonly Effect[]
   /** Its commit sequence, if it took effect in the call; undefined if it changed nothing or was held up. */
   readonly sequence: number | undefined
   acknowledged: boolean
