@@ -24,7 +24,7 @@ import { latin1, utf8 } from '../latin1.ts'
 import { MAX_VALUE_DEPTH } from '../limits.ts'
 import { noteSize } from './codec.ts'
 import { INHERITED_NAMES, type Plain, emptyObject } from './plain.ts'
-import { PROPERTIES_INSIDE, SLOT_BYTES, arrayBytes, numberBytes, objectBytes, stringBytes } from './sizes.ts'
+import { SLOT_BYTES, arrayBytes, numberBytes, objectBytes, stringBytes } from './sizes.ts'
 
 /** Stands for bytes that are not read here. */
 export const UNREAD: unique symbol = Symbol('unread')
@@ -82,47 +82,53 @@ function readTagged(token: number, depth: number): unknown {
     case 0xcb:
       return weighed(readDouble())
     case 0xcc:
-      return readUint(1)
+      return readUint8()
     case 0xcd:
-      return readUint(2)
+      return readUint16()
     case 0xce:
-      return weighed(readUint(4))
+      return weighed(readUint32())
     case 0xd0:
-      return (readUint(1) << 24) >> 24
+      return (readUint8() << 24) >> 24
     case 0xd1:
-      return (readUint(2) << 16) >> 16
+      return (readUint16() << 16) >> 16
     case 0xd2:
-      return readUint(4) | 0
+      return readUint32() | 0
     case 0xd9:
-      return readText(readUint(1))
+      return readText(readUint8())
     case 0xda:
-      return readText(readUint(2))
+      return readText(readUint16())
     case 0xdb:
-      return readText(readUint(4))
+      return readText(readUint32())
     case 0xdc:
-      return readArray(readUint(2), depth)
+      return readArray(readUint16(), depth)
     case 0xdd:
-      return readArray(readUint(4), depth)
+      return readArray(readUint32(), depth)
     case 0xde:
-      return readObject(readUint(2), depth)
+      return readObject(readUint16(), depth)
     case 0xdf:
-      return readObject(readUint(4), depth)
+      return readObject(readUint32(), depth)
     default:
       return UNREAD
   }
 }
 
-function readUint(count: number): number {
-  let value = 0
-  for (const stop = at + count; at < stop; at++) value = (value << 8) | (source[at] as number)
-  return value >>> 0
+function readUint8(): number {
+  return (source[at++] as number) | 0
+}
+
+function readUint16(): number {
+  return (readUint8() << 8) | readUint8()
+}
+
+function readUint32(): number {
+  return ((readUint16() << 16) | readUint16()) >>> 0
 }
 
 const double = new DataView(new ArrayBuffer(8))
 
 function readDouble(): number {
-  double.setUint32(0, readUint(4))
-  double.setUint32(4, readUint(4))
+  double.setUint32(0, readUint32())
+  double.setUint32(4, readUint32())
   return double.getFloat64(0)
 }
 
@@ -178,7 +184,7 @@ function readObject(count: number, depth: number): unknown {
   budget -= count * 2
   if (budget < 0 || depth > MAX_VALUE_DEPTH) return UNREAD
   bytes += objectBytes(count)
-  if (count > PROPERTIES_INSIDE) return readLargeObject(count, depth)
+  if (count > MOST_STEPS) return readLargeObject(count, depth)
   const object = emptyObject(count)
   let step: Step | undefined = root
   for (let i = 0; i < count; i++) {
@@ -191,7 +197,7 @@ function readObject(count: number, depth: number): unknown {
   return Object.freeze(object)
 }
 
-/** Objects of many properties are often dictionaries, whose names would fill the tree. */
+/** Objects of so many properties are often dictionaries, whose names would fill the tree. */
 function readLargeObject(count: number, depth: number): unknown {
   const object: Plain = {}
   for (let i = 0; i < count; i++) {
@@ -207,10 +213,12 @@ function readLargeObject(count: number, depth: number): unknown {
 /** The name of a property; undefined if there is none that could be given by assignment anywhere. */
 function nameOf(): string | undefined {
   const token = source[at++] as number
-  const name = token >= 0xa0 && token < 0xc0 ? textOf(token & 0x1f) : token === 0xd9 ? textOf(readUint(1)) : undefined
+  const name = token >= 0xa0 && token < 0xc0 ? textOf(token & 0x1f) : token === 0xd9 ? textOf(readUint8()) : undefined
   return name === undefined || INHERITED_NAMES.has(name) ? undefined : name
 }
 
+/** Objects of more properties are taken for dictionaries. */
+const MOST_STEPS = 64
 /** How much of names the tree keeps, as they are in bytes, and what the shortest counts for. */
 const NAME_BYTES = 32_768
 const NAME_CHARGE_BYTES = 16

@@ -31,11 +31,33 @@ import { latin1 } from '../latin1.ts'
 import { floorToDouble, readDouble, readUint32 } from './numeric.ts'
 
 /**
- * The key whose encoding `bytes` is. The key shares no memory with the bytes; tuples are frozen.
+ * The key whose encoding `source` is, from `start` to `end` exclusive. The key shares no memory with the bytes; tuples are
+ * frozen.
  *
- * @throws VarveError `CORRUPTION` if `bytes` is not exactly one encoding, with the offset where it stops being one.
+ * @throws VarveError `CORRUPTION` if that is not exactly one encoding, with the offset where it stops being one.
  */
-export function decodeKey(bytes: Uint8Array): Key {
+export function decodeKey(source: Uint8Array, start = 0, end: number = source.length): Key {
+  const isShort = end - start <= SHORT_KEY_BYTES
+  if (isShort && source[start] === TAG_STRING && isPlainString(source, start + 1, end)) {
+    return latin1(source, start + 1, end - 1)
+  }
+  return decodeAny(start === 0 && end === source.length ? source : source.subarray(start, end))
+}
+
+/** Up to this length a string is looked at before anything is made for reading it. */
+const SHORT_KEY_BYTES = 256
+
+/** Whether bytes are characters that take one byte each, and the end of a string. */
+function isPlainString(bytes: Uint8Array, start: number, end: number): boolean {
+  const last = end - 1
+  for (let i = start; i < last; i++) {
+    const byte = bytes[i] as number
+    if (byte <= ESCAPE || byte >= 0x80) return false
+  }
+  return last >= start && bytes[last] === TAG_END
+}
+
+function decodeAny(bytes: Uint8Array): Key {
   const source = new Source(bytes)
   if (bytes.length > MAX_KEY_BYTES) throw source.corrupt(`it is longer than the ${MAX_KEY_BYTES} bytes a key may take`)
   const key = readKey(source, 0)

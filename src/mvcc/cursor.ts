@@ -159,7 +159,8 @@ export class ScanCursor {
       if (order > 0) {
         this.committedKey = cold.key
         this.committedForeign = true
-        this.committedValue = this.level === 'value' ? this.store.decode(cold.value, cold.key) : true
+        this.committedValue =
+          this.level !== 'value' || this.store.decode(cold.valueBytes, cold.valueStart, cold.valueEnd, cold.key)
         return true
       }
       const value = this.aheadValues[this.taken++]

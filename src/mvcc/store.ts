@@ -219,7 +219,7 @@ export class TableStore {
   private load(cold: ColdTable, key: Key): number {
     if (!cold.find(key)) return -1
     const { sequence, size } = cold
-    const value = this.decode(cold.value, key)
+    const value = this.decode(cold.valueBytes, cold.valueStart, cold.valueEnd, key)
     const id = this.create(key)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
@@ -231,10 +231,12 @@ export class TableStore {
     return id
   }
 
-  /** The stored form of a value from disk; the bytes are not kept. */
-  decode(bytes: Uint8Array, key: Key): unknown {
+  /** The stored form of a value from disk, which lies from `start` to `end` of bytes that are not kept. */
+  decode(bytes: Uint8Array, start: number, end: number, key: Key): unknown {
+    const { resident } = this.spec
     try {
-      return this.noteForm(this.spec.resident.decode(bytes))
+      if (resident.decodeAt !== undefined) return this.noteForm(resident.decodeAt(bytes, start, end))
+      return this.noteForm(resident.decode(bytes.subarray(start, end)))
     } catch (error) {
       throw this.placed(error, key)
     }

@@ -48,7 +48,20 @@ export class ColdScan {
     }
   }
 
-  /** The encoded value of the current step: a view that holds until the next step. */
+  /** Where the encoded value of the current step lies, until the next step: `valueStart` to `valueEnd` of these bytes. */
+  get valueBytes(): Uint8Array {
+    return (this.order.cursors[0] as SourceCursor).valueBytes
+  }
+
+  get valueStart(): number {
+    return (this.order.cursors[0] as SourceCursor).valueStart
+  }
+
+  get valueEnd(): number {
+    return (this.order.cursors[0] as SourceCursor).valueEnd
+  }
+
+  /** The same as a view. */
   get value(): Uint8Array {
     return (this.order.cursors[0] as SourceCursor).value
   }
@@ -92,7 +105,7 @@ export class ColdScan {
 
   private decode(cursor: SourceCursor): Key {
     try {
-      return decodeKey(cursor.key.subarray(TABLE_BYTES, cursor.keyLength))
+      return decodeKey(cursor.key, TABLE_BYTES, cursor.keyLength)
     } catch (cause) {
       const { path } = this.sources[this.order.ages[0] as number] as Source
       const message = `${path}: the key of an entry of commit ${cursor.sequence} is damaged; restore the database from a backup`

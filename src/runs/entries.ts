@@ -54,6 +54,19 @@ export class BlockEntries {
     return this.#bytes.subarray(this.#valueStart, this.#valueEnd)
   }
 
+  /** Where the stored value lies: `valueStart` to `valueEnd` of these bytes. */
+  get valueBytes(): Uint8Array {
+    return this.#bytes
+  }
+
+  get valueStart(): number {
+    return this.#valueStart
+  }
+
+  get valueEnd(): number {
+    return this.#valueEnd
+  }
+
   get valueLength(): number {
     return this.#valueEnd - this.#valueStart
   }

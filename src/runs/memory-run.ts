@@ -168,12 +168,37 @@ export class MemoryRun implements RecordSink, Source {
     return this.valueOf(this.found)
   }
 
+  get valueBytes(): Uint8Array {
+    return this.valueBytesOf(this.found)
+  }
+
+  get valueStart(): number {
+    return this.valueStartOf(this.found)
+  }
+
+  get valueEnd(): number {
+    return this.valueEndOf(this.found)
+  }
+
   /** The encoded value of an entry: a view, true until the entry is written again; empty for a tombstone. */
   valueOf(id: number): Uint8Array {
+    return this.valueBytesOf(id).subarray(this.valueStartOf(id), this.valueEndOf(id))
+  }
+
+  /** Where the encoded value of an entry lies. */
+  valueBytesOf(id: number): Uint8Array {
+    return (this.valueMark[id] as number) <= 1
+      ? NOTHING
+      : (this.arena.chunks[this.valueChunk[id] as number] as Uint8Array)
+  }
+
+  valueStartOf(id: number): number {
+    return (this.valueMark[id] as number) <= 1 ? 0 : (this.valueAt[id] as number)
+  }
+
+  valueEndOf(id: number): number {
     const mark = this.valueMark[id] as number
-    if (mark <= 1) return NOTHING
-    const at = this.valueAt[id] as number
-    return (this.arena.chunks[this.valueChunk[id] as number] as Uint8Array).subarray(at, at + mark - 1)
+    return mark <= 1 ? 0 : (this.valueAt[id] as number) + mark - 1
   }
 
   has(table: number): boolean {
@@ -311,6 +336,18 @@ export class MemoryCursor implements SourceCursor {
 
   get value(): Uint8Array {
     return this.run.valueOf(this.id)
+  }
+
+  get valueBytes(): Uint8Array {
+    return this.run.valueBytesOf(this.id)
+  }
+
+  get valueStart(): number {
+    return this.run.valueStartOf(this.id)
+  }
+
+  get valueEnd(): number {
+    return this.run.valueEndOf(this.id)
   }
 
   seek(key: Uint8Array, length: number, inclusive: boolean): boolean {

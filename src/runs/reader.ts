@@ -121,6 +121,18 @@ export class RunReader implements BlockSource {
     return this.#entry.value
   }
 
+  get valueBytes(): Uint8Array {
+    return this.#entry.valueBytes
+  }
+
+  get valueStart(): number {
+    return this.#entry.valueStart
+  }
+
+  get valueEnd(): number {
+    return this.#entry.valueEnd
+  }
+
   get valueLength(): number {
     return this.#entry.valueLength
   }

@@ -24,6 +24,10 @@ export interface Source {
   readonly tombstone: boolean
   /** The encoded value of what was found: a view, empty for a tombstone. */
   readonly value: Uint8Array
+  /** The same without a view, which costs more than to read a small value: `valueStart` to `valueEnd` of these bytes. */
+  readonly valueBytes: Uint8Array
+  readonly valueStart: number
+  readonly valueEnd: number
   /** Whether it may have an entry of the table: false only if it has none. Cheap. */
   has(table: number): boolean
   cursor(): SourceCursor
@@ -45,6 +49,10 @@ export interface SourceCursor {
   readonly tombstone: boolean
   /** A view of the encoded value; empty for a tombstone. */
   readonly value: Uint8Array
+  /** The same without a view: `valueStart` to `valueEnd` of these bytes. */
+  readonly valueBytes: Uint8Array
+  readonly valueStart: number
+  readonly valueEnd: number
 }
 
 /** A run that has been opened: a source with a number and a file. */

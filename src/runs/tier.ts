@@ -13,7 +13,7 @@
  *     sources of every version anybody reads, so its tombstone need not be kept in memory to hide an older value there.
  * I3  A run is open exactly as long as a version that is current or held has it; it is closed and reported once.
  *
- * Cost: a find asks each source once, with the key encoded and hashed once; nothing is allocated but the view of a value.
+ * Cost: a find asks each source once, with the key encoded and hashed once; nothing is allocated.
  */
 import type { Bounds, Key } from '../keys/index.ts'
 import { ColdScan } from './cold-scan.ts'
@@ -170,13 +170,20 @@ export class ColdTable {
   sequence = 0
   /** Accounting size of the value, in bytes. */
   size = 0
-  /** The encoded value: a view that stays true, but keeps more than itself in memory. */
-  value: Uint8Array = NOTHING
+  /** The encoded value, `valueStart` to `valueEnd` of these bytes, which hold until the next find. */
+  valueBytes: Uint8Array = NOTHING
+  valueStart = 0
+  valueEnd = 0
   private readonly tier: ColdTier
 
   constructor(tier: ColdTier, id: number) {
     this.tier = tier
     this.id = id
+  }
+
+  /** The encoded value as a view, which stays true, but keeps more than itself in memory. */
+  get value(): Uint8Array {
+    return this.valueBytes.subarray(this.valueStart, this.valueEnd)
   }
 
   /** Whether the key has a live value in the current version; the fields then tell of it. */
@@ -193,7 +200,9 @@ export class ColdTable {
       this.sequence = source.sequence
       if (source.tombstone) return false
       this.size = source.size
-      this.value = source.value
+      this.valueBytes = source.valueBytes
+      this.valueStart = source.valueStart
+      this.valueEnd = source.valueEnd
       return true
     }
     return false

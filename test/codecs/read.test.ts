@@ -48,7 +48,7 @@ describe('plain values', () => {
     ['a record', { id: 1, owner: 'somebody', balance: 2.5, note: 'some text that makes it longer, xyz' }],
     ['names that are indices', { b: 1, 2: 'two', a: 3, 1: 'one' }],
     ['names that are not ASCII', { größe: 1, 名前: 'x' }],
-    ['a dictionary of 17', Object.fromEntries(Array.from({ length: 17 }, (_, i) => [`name ${i}`, i]))],
+    ['a dictionary of 65', Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`name ${i}`, i]))],
     ['a dictionary of 1000', Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`name ${i}`, i]))],
     ['nested ones', { list: [{ a: [[{ b: null }]] }, { a: [] }], inner: { list: 'x', a: { list: 1 } } }],
   ])('%s', (_, value) => {
@@ -107,8 +107,9 @@ describe('left to the other way', () => {
   })
 
   it('a dictionary with a name twice', () => {
-    const names = Array.from({ length: 20 }, (_, i) => `a1${(0x61 + (i % 19)).toString(16)}01`)
-    expect(readHex(`de0014 ${names.join('')}`)).toBe(UNREAD)
+    const names = Array.from({ length: 80 }, (_, i) => `a2${(0x3030 + (i % 79)).toString(16)}01`)
+    expect(readHex(`de0050 ${names.join('')}`)).toBe(UNREAD)
+    expect(readHex(`de004f ${names.slice(0, 79).join('')}`)).not.toBe(UNREAD)
   })
 
   it('bytes whose lengths promise more than there is over all levels: nothing is made of them (I3)', () => {

@@ -58,6 +58,7 @@ describe('the encoding of keys', () => {
         const target = new Uint8Array(bytes.length + 2)
         expect(writeKey(original, target, 1)).toBe(bytes.length + 1)
         expect(target.subarray(1, -1)).toStrictEqual(bytes)
+        expect(decodeKey(target, 1, bytes.length + 1)).toStrictEqual(original)
       }),
       fcParameters(3000),
     )
@@ -95,11 +96,15 @@ function damaged(bytes: Uint8Array, other: Uint8Array, { at, kind, byte }: Damag
   }
 }
 
-/** Whether the bytes were taken for a key; anything but that key's one encoding or CORRUPTION fails the test. */
+/**
+ * Whether the bytes, which lie amid others, were taken for a key; anything but that key's one encoding or CORRUPTION fails the
+ * test.
+ */
 function accepts(bytes: Uint8Array): boolean {
+  const block = Uint8Array.of(0x30, ...bytes, 0x61, 0x00)
   let decoded
   try {
-    decoded = decodeKey(bytes)
+    decoded = decodeKey(block, 1, bytes.length + 1)
   } catch (error) {
     if (!(error instanceof VarveError) || error.code !== 'CORRUPTION') throw error
     return false
