@@ -97,10 +97,7 @@ class Verification {
     this.#successor = null
     if (isNew) return
     if (header === null || !header.started) {
-      const mustBeStarted = this.#isPast || segment === this.#end?.segment
-      if (mustBeStarted || header === null || reader.first === 'group') {
-        throw corruption(reader.file.path, 0, 'its header is damaged')
-      }
+      if (await this.#isDamaged(reader, header)) throw corruption(reader.file.path, 0, 'its header is damaged')
       return
     }
     this.#isPast = true
@@ -109,6 +106,14 @@ class Verification {
       throw corruption(reader.file.path, 0, `segment ${successor.segment} does not continue it`)
     }
     await this.#read(reader, header, successor)
+  }
+
+  /** Of a segment that is spare by its header, or has none: a start that never finished is no damage. */
+  async #isDamaged(reader: SegmentReader, header: SegmentHeader | null): Promise<boolean> {
+    if (this.#isPast || reader.segment === this.#end?.segment) return true
+    if (reader.first === 'closed') return false
+    if (reader.first === 'group') return true
+    return header === null && (await reader.furthestPromise(null, 1)) > 0
   }
 
   async #read(reader: SegmentReader, header: SegmentHeader, successor: SegmentHeader | null): Promise<void> {
