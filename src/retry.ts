@@ -272,6 +272,7 @@ export function runSync<T>(state: DatabaseState, options: ResolvedTransactionOpt
     try {
       value = attempt(txn)
       throwIfAborted(options.signal)
+      throwIfNoRoom(state, txn)
     } catch (thrown) {
       engine.rollback(txn)
       settleNow(state, txn)
@@ -288,9 +289,18 @@ export function runSync<T>(state: DatabaseState, options: ResolvedTransactionOpt
   }
 }
 
+/** One tick cannot wait for room on a full disk, so a transaction that would need it is refused before it has happened. */
+function throwIfNoRoom({ log }: DatabaseState, txn: Txn): void {
+  if (log !== null && log.obstacle !== null && txn.hasWrites) throw log.obstacle
+}
+
 /** Has the thread wait until everything a transaction wrote and read is durable. */
 function settleNow(state: DatabaseState, txn: Txn): void {
-  if (state.log !== null && txn.extent > state.log.settled) state.log.flushSync()
+  const { log } = state
+  if (log === null || txn.extent <= log.settled) return
+  // What it has read cannot be made durable now; trying to would end what may still wait.
+  if (log.obstacle !== null) throw log.obstacle
+  log.flushSync()
 }
 
 function abortError(signal: AbortSignal): VarveError {

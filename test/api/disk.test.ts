@@ -4,8 +4,19 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
-import { codecs, Database, type DatabaseEvents, type DatabaseOptions, keys, merges, table } from '../../src/index.ts'
-import { failure, refusal } from './fixtures.ts'
+import {
+  codecs,
+  Database,
+  type DatabaseEvents,
+  type DatabaseOptions,
+  keys,
+  merges,
+  table,
+  type VarveError,
+} from '../../src/index.ts'
+import { openWith } from '../../src/database.ts'
+import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import { failure, refusal, turn } from './fixtures.ts'
 
 let directory = ''
 beforeEach(() => {
@@ -21,6 +32,12 @@ function path(name = 'db'): string {
 
 function open<K = string, V = unknown>(options: DatabaseOptions<K, V> = {}): Promise<Database<K, V>> {
   return Database.open<K, V>({ path: path(), wal: { segmentBytes: 2 ** 16 }, ...options })
+}
+
+/** 'waits', once the event loop has turned so often. */
+async function turns(count: number): Promise<'waits'> {
+  for (let i = 0; i < count; i++) await turn()
+  return 'waits'
 }
 
 /** Opens, lets `fn` work, and closes. */
@@ -262,6 +279,43 @@ describe('on disk', () => {
       await main.set('after', 1)
     })
     await session((db) => expect(db.handle().count()).toBe(22))
+  })
+
+  it('a full disk refuses what would need room before it has happened, synchronous transactions too, and nothing else', async () => {
+    const disk = new SimulatedStorage({ seed: 1 })
+    const db = await openWith<string, unknown>(
+      { path: '/db', wal: { segmentBytes: 2 ** 16 } },
+      { storage: disk, background: 'inline' },
+    )
+    const main = db.handle()
+    await main.set('before', 1)
+    disk.capacityBytes = disk.usedBytes
+    const waiting: Promise<void>[] = []
+    let code: string | undefined
+    for (let i = 0; i < 1000 && code === undefined; i++) {
+      const write = main.set(`k${i}`, 'x'.repeat(2000))
+      const outcome = await Promise.race([
+        write.then(
+          () => 'done',
+          (error: VarveError) => error.code,
+        ),
+        turns(20),
+      ])
+      if (outcome === 'waits') waiting.push(write)
+      else if (outcome !== 'done') code = outcome
+    }
+    expect(code).toBe('IO')
+    expect(await refusal(() => main.transactionSync((tx) => tx.set('sync', 1)))).toBe('IO')
+    expect(await refusal(() => main.transactionSync((tx) => tx.has('sync'), { readOnly: true }))).toBe('IO')
+    expect(main.has('sync')).toBe(false)
+    expect(await refusal(() => main.transaction((tx) => tx.set('async', 1)))).toBe('IO')
+    expect(main.get('async')).toBeUndefined()
+    disk.capacityBytes = Infinity
+    await Promise.all(waiting)
+    await main.set('after', 1)
+    main.transactionSync((tx) => tx.set('sync', 2))
+    expect((await db.check()).problems).toEqual([])
+    await db.close()
   })
 
   it('close answers what waits, and ends everything else', async () => {
