@@ -159,9 +159,10 @@ function textOf(length: number): string | undefined {
   if (stop > end) return undefined
   at = stop
   if (length < LONG_TEXT_BYTES) {
+    const from = source
     let all = 0
-    for (let i = start; i < stop; i++) all |= source[i] as number
-    if (all < 0x80) return latin1(source, start, stop)
+    for (let i = start; i < stop; i++) all |= from[i] as number
+    if (all < 0x80) return latin1(from, start, stop)
   }
   const text = utf8(source, start, stop)
   return text.charCodeAt(0) === BYTE_ORDER_MARK || text.includes(REPLACEMENT) ? undefined : text
@@ -264,7 +265,9 @@ function nextStep(step: Step): Step | undefined {
 }
 
 function isNext({ start, length }: Step): boolean {
-  for (let i = 0; i < length; i++) if (nameBytes[start + i] !== source[at + i]) return false
+  const from = source
+  const here = at
+  for (let i = 0; i < length; i++) if (nameBytes[start + i] !== from[here + i]) return false
   return true
 }
 

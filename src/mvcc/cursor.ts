@@ -150,7 +150,8 @@ export class ScanCursor {
   private advanceBoth(cold: ColdScan): boolean {
     const direction = this.bounds.reverse ? -1 : 1
     for (;;) {
-      const hasHot = this.taken < this.filled || this.fill()
+      // Once no leaf is left, none comes back: most scans of what is on disk go on alone.
+      const hasHot = this.taken < this.filled || ((this.leaf !== null || !this.positioned) && this.fill())
       this.hasCold ||= cold.next()
       if (!hasHot && !this.hasCold) return false
       const hotKey = this.aheadKeys[this.taken] as Key

@@ -7,6 +7,7 @@
  *
  * I1  The key of each cursor is at or before that of the next, in the direction of the order.
  * I2  Of cursors at one key the newest source's comes first.
+ * I3  `isTied` says whether the first two cursors stand at one key.
  *
  * The caller moves a cursor and says so; between the two the order does not hold.
  */
@@ -22,6 +23,8 @@ export class MergeOrder<Cursor extends Keyed> {
   readonly cursors: Cursor[] = []
   /** The places of their sources, the newest 0. */
   readonly ages: number[] = []
+  /** Whether the second cursor stands at the key of the first, which hides it. */
+  isTied = false
   private readonly reverse: boolean
 
   constructor(reverse: boolean) {
@@ -33,36 +36,45 @@ export class MergeOrder<Cursor extends Keyed> {
     this.insert(cursor, age, 0)
   }
 
-  /** Whether the second cursor stands at the key of the first, which hides it. */
-  get isTied(): boolean {
-    const { cursors } = this
-    if (cursors.length < 2) return false
-    const head = cursors[0] as Cursor
-    const second = cursors[1] as Cursor
-    return compareBytes(head.key, head.keyLength, second.key, second.keyLength) === 0
-  }
-
   /** The cursor at `place` has moved on: puts it where it belongs. */
   moved(place: number): void {
     const { cursors, ages } = this
     const cursor = cursors[place] as Cursor
     const age = ages[place] as number
-    if (place + 1 === cursors.length || this.isBefore(cursor, age, place + 1)) return
-    this.drop(place)
-    this.insert(cursor, age, place + 1)
+    if (place + 1 < cursors.length) {
+      const order = this.compare(cursor, cursors[place + 1] as Cursor)
+      if (order > 0 || (order === 0 && age > (ages[place + 1] as number))) {
+        this.drop(place)
+        this.insert(cursor, age, place + 1)
+        return
+      }
+      // Mostly the head moves and stays: that comparison was all there is to do.
+      if (place === 0) this.isTied = order === 0
+    }
+    if (place === 1) this.findTie()
   }
 
   /** The cursor at `place` has come to its end. */
   drop(place: number): void {
     this.cursors.splice(place, 1)
     this.ages.splice(place, 1)
+    this.findTie()
+  }
+
+  private findTie(): void {
+    const { cursors } = this
+    this.isTied = cursors.length > 1 && this.compare(cursors[0] as Cursor, cursors[1] as Cursor) === 0
+  }
+
+  /** Positive if `a` comes after `b` in the direction of the order. */
+  private compare(a: Cursor, b: Cursor): number {
+    const order = compareBytes(a.key, a.keyLength, b.key, b.keyLength)
+    return this.reverse ? -order : order
   }
 
   private isBefore(cursor: Cursor, age: number, place: number): boolean {
-    const other = this.cursors[place] as Cursor
-    const order = compareBytes(cursor.key, cursor.keyLength, other.key, other.keyLength)
-    if (order === 0) return age < (this.ages[place] as number)
-    return order < 0 !== this.reverse
+    const order = this.compare(cursor, this.cursors[place] as Cursor)
+    return order < 0 || (order === 0 && age < (this.ages[place] as number))
   }
 
   /** Puts a cursor in its place, which is known to be `from` or later. */
@@ -76,5 +88,6 @@ export class MergeOrder<Cursor extends Keyed> {
     }
     this.cursors.splice(low, 0, cursor)
     this.ages.splice(low, 0, age)
+    this.findTie()
   }
 }
