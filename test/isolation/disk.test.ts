@@ -7,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import type { Transaction, VarveError } from '../../src/index.ts'
 import { GarbageQueue } from '../../src/mvcc/garbage.ts'
 import { TableStore } from '../../src/mvcc/store.ts'
+import { Txn } from '../../src/mvcc/transaction.ts'
 import { MemoryRun } from '../../src/runs/memory-run.ts'
 import { ColdTable, ColdTier, type ColdVersion } from '../../src/runs/tier.ts'
 import { LogWriter } from '../../src/wal/writer.ts'
@@ -319,6 +320,20 @@ describe('what these histories miss', () => {
         },
     )
     expect(await scansAcrossCheckpoint()).not.toEqual([])
+  })
+
+  it('is not that a transaction which only read does not wait for what it saw', { timeout: 120_000 }, async () => {
+    const original = Object.getOwnPropertyDescriptor(Txn.prototype, 'extent')!
+    Object.defineProperty(Txn.prototype, 'extent', {
+      ...original,
+      get(this: Txn): number {
+        return this.committedAt
+      },
+    })
+    restore.push(() => Object.defineProperty(Txn.prototype, 'extent', original))
+    const draw = drawing(3, COMING_AND_GOING)
+    const sampled = sampleOnDisk(new Random('readers'), 3000, COMING_AND_GOING.keys, draw, { perDatabase: 3 })
+    await expect(sampled).rejects.toThrow(/acknowledged up to/)
   })
 
   for (const [name, of, method, broken] of MUTANTS) {

@@ -138,11 +138,15 @@ export class DiskEngine extends DatabaseEngine {
   /** Resolves when the fate of a commit is decided; that it is on disk is waited for beside the steps that follow. */
   async decide(session: WaitingSession): Promise<void> {
     const before = this.sequence
-    const told = session.told()
     let isRefused = false
-    told.catch(() => (isRefused = true))
+    const stop = this.database.on('abort', ({ transaction }) => {
+      if (transaction === session.id) isRefused = true
+    })
+    const told = session.told()
+    told.catch(() => {})
     for (let i = 0; i < DECISION_JOBS; i++) await Promise.resolve()
-    // It has been refused, or waits for room in the log, so that nothing is decided.
+    stop()
+    // It has been refused, which it is told when what it saw is on disk; or there is no room in the log, so that nothing is decided.
     if (isRefused || session.isOpen) return told
     const written = this.sequence > before ? this.sequence : 0
     const waiting = this.#beside(
