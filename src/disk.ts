@@ -1,6 +1,5 @@
 /** Opening the directory under a database: from its options to what the engine stands on. */
 import { randomFillSync } from 'node:crypto'
-import { resolve } from 'node:path'
 
 import { type CheckpointReport, Directory, type DirectoryHooks } from './durability/index.ts'
 import type { VarveError } from './errors.ts'
@@ -39,7 +38,7 @@ export async function openDisk(
   injected: InjectedDisk,
 ): Promise<Disk> {
   const storage = injected.storage ?? new NodeStorage()
-  const path = injected.storage === undefined ? resolve(options.path) : options.path
+  const { path } = options
   let listener: DirectoryHooks | null = null
   const directory = await Directory.open({
     path,

@@ -5,6 +5,8 @@
  * maplet.autoResize.
  * Changes speed or memory only: wal, vacuum, maplet.capacity, maplet.falsePositiveRate, capacity, sizeOf, clock.
  */
+import { resolve } from 'node:path'
+
 import type { ValueCodec } from './codecs/index.ts'
 import { type TransactionError, VarveError } from './errors.ts'
 import type { KeyCodec } from './keys/index.ts'
@@ -58,7 +60,7 @@ export interface FlushOptions {
 
 /** Layout of the log. */
 export interface LogOptions {
-  /** Size of one file of the log, bytes: 64 KiB to 1 GiB, default 16 MiB. Zero-filled once, then used again and again. */
+  /** Size of one file of the log, bytes: 64 KiB to 1 GiB, default 4 MiB. Zero-filled once, then used again and again. */
   segmentBytes?: number | undefined
   /** Files kept ready for when the current one is full: 1 to 64, default 2. */
   poolSize?: number | undefined
@@ -117,7 +119,7 @@ export interface TransactionOptions {
 
 /** The options a database runs with: `db.options`. */
 export interface ResolvedOptions {
-  /** See {@link DatabaseOptions.path}; undefined in memory. */
+  /** The directory, from the root on; undefined in memory. See {@link DatabaseOptions.path}. */
   readonly path: string | undefined
   /** See {@link DatabaseOptions.durability}. */
   readonly durability: Durability
@@ -159,7 +161,7 @@ const DEFAULT_FALSE_POSITIVES = 0.001
 const LATER = new Set(['maxMemoryBytes', 'eviction', 'ttl', 'wal.retain'])
 
 const DEFAULT_FLUSH = { intervalMs: 1000, commits: 1000, bytes: 8 * 2 ** 20 }
-const DEFAULT_SEGMENT_BYTES = 16 * 2 ** 20
+const DEFAULT_SEGMENT_BYTES = 4 * 2 ** 20
 const DEFAULT_POOL_SIZE = 2
 const LEAST_SEGMENT_BYTES = 2 ** 16
 const MOST_SEGMENT_BYTES = 2 ** 30
@@ -276,6 +278,7 @@ export function checkTableOptions(options: unknown): void {
 /** Checks and resolves the options of a database. Throws `INVALID_OPTIONS` that names every violation. */
 export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined): ResolvedOptions {
   const review = new Review()
+  if (typeof options === 'string') review.problems.push('the name of a directory is given as { path }')
   const given = review.object(options, 'options') ?? {}
   review.unknown(given, DATABASE_KEYS, '')
   reviewTable(review, given)
@@ -295,7 +298,7 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   }
   review.close('database options')
   return Object.freeze({
-    path: options?.path,
+    path: options?.path === undefined ? undefined : resolve(options.path),
     durability: options?.durability ?? (options?.path === undefined ? 'memory' : 'full'),
     flush: Object.freeze({
       intervalMs: options?.flush?.intervalMs ?? DEFAULT_FLUSH.intervalMs,
@@ -325,7 +328,9 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
 
 function reviewDisk(review: Review, given: Given): void {
   const { path, durability, readOnly } = given
-  if (path !== undefined && (typeof path !== 'string' || path === '' || path.includes('\0')))
+  if (path instanceof URL || (typeof path === 'string' && path.startsWith('file:')))
+    review.problems.push('path must be the name of a directory, not a URL: use fileURLToPath')
+  else if (path !== undefined && (typeof path !== 'string' || path === '' || path.includes('\0')))
     review.problems.push('path must be the name of a directory')
   review.oneOf(durability, ['memory', 'relaxed', 'full'], 'durability')
   if (path !== undefined && durability === 'memory')

@@ -159,7 +159,11 @@ async function retry<T>(
     for (let runs = 1; ; runs++) {
       // A reader runs again on a safe snapshot, which is never refused: that is no loss, however few retries are allowed.
       if (conflict.reason !== 'favoured' && options.readOnly === false) losses++
-      if (losses > options.retries) throw exhausted(conflict, options.retries)
+      if (losses > options.retries) {
+        // It tells of what others have committed, so that must be durable.
+        await settled(state, engine.clock)
+        throw exhausted(conflict, options.retries)
+      }
       options.onRetry?.(conflictError(conflict), runs)
       state.retries++
       if (favour !== null && favour.expiresAt <= engine.options.now()) favour = endFavour(engine, favour)

@@ -249,8 +249,9 @@ export class Transaction<K, V> extends ViewReader<K, V> {
       engine.rollback(this.txn)
       throw error
     }
+    // A refusal too is told when what it is about is durable: it names what others have committed.
+    await settled(state, conflict === null ? this.txn.extent : engine.clock)
     if (conflict !== null) throw conflictError(conflict)
-    await settled(state, this.txn.extent)
   }
 
   /** Discards everything. Inside `transaction()` the callback may still return a value, with which the promise resolves. */

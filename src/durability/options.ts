@@ -16,7 +16,7 @@ export interface DirectoryOptions {
   /** `relaxed`: a sync starts at the first of these. */
   readonly flush: { readonly intervalMs: number; readonly commits: number; readonly bytes: number }
   readonly wal: {
-    /** Size of a log segment. Default 16 MiB. */
+    /** Size of a log segment. Default 8 MiB. */
     readonly segmentBytes?: number | undefined
     /** Empty segments kept ready. Default 2. */
     readonly poolSize?: number | undefined

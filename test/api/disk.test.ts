@@ -1,7 +1,7 @@
 /** A database on disk, as its users see it: what is there after reopening, and what is said when it cannot be opened. */
 import { existsSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 import {
@@ -206,7 +206,8 @@ describe('opening', () => {
 
   it('makes the directory and those above it for its owner only', async () => {
     const deep = path('one/two/three')
-    await using db = await Database.open({ path: deep })
+    await using db = await Database.open({ path: relative(process.cwd(), deep) })
+    expect(db.options.path).toBe(deep)
     await db.handle().set('a', 1)
     expect(statSync(deep).mode & 0o777).toBe(0o700)
     for (const name of readdirSync(deep)) expect([name, statSync(join(deep, name)).mode & 0o777]).toEqual([name, 0o600])

@@ -151,6 +151,9 @@ describe('options', () => {
     }
     expect(await complaint({ path: 'a\0b' })).toContain('path must')
     expect(await complaint({ path: 5 })).toContain('path must')
+    for (const path of ['file:///x', new URL('file:///x')]) expect(await complaint({ path })).toContain('fileURLToPath')
+    expect(await complaint('./here')).toContain('{ path }')
+    expect(await complaint({ path: 'x', flush: { interval: 3 } })).toContain('did you mean intervalMs?')
   })
 
   it('that contradict each other are refused', async () => {
