@@ -34,8 +34,8 @@ import { mismatch } from './refusal.ts'
 import { SLOT_BYTES } from './sizes.ts'
 import { decodeText, encodeText, isWellFormed } from './text.ts'
 
-const UNDEFINED = 0
-const NEGATIVE_ZERO = 1
+export const UNDEFINED = 0
+export const NEGATIVE_ZERO = 1
 const POSITIVE_BIGINT = 2
 const NEGATIVE_BIGINT = 3
 const TEXT = 4
@@ -43,7 +43,7 @@ const OBJECT = 5
 const BARE_OBJECT = 6
 const MAP = 7
 const SET = 8
-const DATE = 9
+export const DATE = 9
 const BINARY = 10
 
 const { C1, Packr, RESET_BUFFER_MODE } = msgpackr

@@ -14,8 +14,11 @@ import { VarveError } from '../../src/errors.ts'
 import { fcParameters } from '../support/random.ts'
 import { sameValue, structuredValue } from '../support/values.ts'
 
-function isFrozen(value: unknown): boolean {
-  return typeof value !== 'object' || value === null || (Object.isFrozen(value) && Object.values(value).every(isFrozen))
+/** Whether all that is frozen in one of two values that are the same is so in the other. */
+function sameFreeze(a: unknown, b: unknown): boolean {
+  if (typeof a !== 'object' || a === null) return true
+  const others = Object.values(b as object)
+  return Object.isFrozen(a) === Object.isFrozen(b) && Object.values(a).every((inner, i) => sameFreeze(inner, others[i]))
 }
 
 /** What the other way makes of bytes: a stored form, or UNREAD if it refuses them. */
@@ -35,7 +38,7 @@ function agrees(bytes: Uint8Array, around: Uint8Array): boolean {
   const size = lastSize
   if (read === UNREAD) return true
   const wanted = reference(bytes)
-  return sameValue(read, wanted) && isFrozen(read) && size === residentBytes(wanted)
+  return sameValue(read, wanted) && sameFreeze(read, wanted) && size === residentBytes(wanted)
 }
 
 const around = fc.uint8Array({ maxLength: 12 })
