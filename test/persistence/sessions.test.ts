@@ -215,6 +215,28 @@ describe('after reopening', () => {
     await place.session((db) => expect(large.equals(db.handle(blobs).get('large')!)).toBe(true))
   }, 60_000)
 
+  it('300,000 keys of one transaction are there', async () => {
+    using place = new Directory()
+    const count = 300_000
+    await place.session(async (db) => {
+      await db.handle().transaction((tx) => {
+        for (let i = 0; i < count; i++) tx.set(i, -i)
+      })
+    })
+    const check: Parameters<Directory['session']>[0] = (db) => {
+      expect(db.handle().size).toBe(count)
+      let next = 0
+      for (const [key, value] of db.handle().entries()) {
+        if (key !== next || value !== -next) expect.fail(`${String(key)} stands where ${next} should`)
+        next++
+      }
+      expect(next).toBe(count)
+    }
+    await place.session(check)
+    await place.session((db) => db.checkpoint())
+    await place.session(check)
+  }, 60_000)
+
   it('ten sessions in a row leave what they should, and no more files than one', async () => {
     using place = new Directory()
     const model = new Map<number, string>()

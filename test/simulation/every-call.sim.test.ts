@@ -4,13 +4,14 @@
  */
 import { describe, expect, it } from 'vitest'
 import { openWith } from '../../src/database.ts'
+import { VarveError } from '../../src/errors.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { Random, runs, seed } from '../support/random.ts'
 import { Client, orderOf, rethrow, type Stage } from './client.ts'
 import { examine } from './examine.ts'
 import { present, type Whole } from './keeper.ts'
 import { type Death, Machine } from './machine.ts'
-import { raise, Session, World } from './model.ts'
+import { type Floor, raise, Session, World } from './model.ts'
 
 const PATH = '/data/ledger'
 
@@ -46,12 +47,26 @@ function unlessDead<T>(machine: Machine, promise: Promise<T>): Promise<T | null>
   ])
 }
 
+/** A backup that was begun: what it must hold, and whether it was reported done. */
+interface Backup {
+  readonly target: string
+  readonly least: Floor
+  isDone: boolean
+}
+
+/** What one telling of the story left behind. */
+interface Told {
+  readonly session: Session
+  readonly backups: Backup[]
+}
+
 /** Tells the story until its end or death; returns what was promised. */
-async function tell(machine: Machine, { durability }: Setting): Promise<Session> {
+async function tell(machine: Machine, { durability }: Setting): Promise<Told> {
   const random = new Random('story', seed)
   const session = new Session(1, new World(), 0)
+  const backups: Backup[] = []
   const db = await unlessDead(machine, open(machine, durability, random.fork()))
-  if (db === null) return session
+  if (db === null) return { session, backups }
   const stage: Stage = {
     ...{
       db,
@@ -74,6 +89,12 @@ async function tell(machine: Machine, { durability }: Setting): Promise<Session>
     raise(session.killed, seen.transactions, seen.strokes)
     raise(session.unplugged, seen.transactions, seen.strokes)
   }
+  const backUp = async (target: string): Promise<void> => {
+    const backup = { target, least: present(orderOf(db, session), session), isDone: false }
+    backups.push(backup)
+    await db.backup(target)
+    if (!machine.dead) backup.isDone = true
+  }
   const story = async (): Promise<void> => {
     await work(4)
     await flush()
@@ -81,9 +102,9 @@ async function tell(machine: Machine, { durability }: Setting): Promise<Session>
     await work(6)
     await Promise.all([db.checkpoint(), work(6)])
     await db.compact()
-    await db.backup('/backups/one')
+    await backUp('/backups/one')
     await work(6)
-    await Promise.all([db.checkpoint(), db.backup('/backups/two'), work(3)])
+    await Promise.all([db.checkpoint(), backUp('/backups/two'), work(3)])
     await db.vacuum()
     await work(3)
     session.order = orderOf(db, session)
@@ -96,7 +117,7 @@ async function tell(machine: Machine, { durability }: Setting): Promise<Session>
   }
   await unlessDead(machine, story())
   rethrow(stage)
-  return session
+  return { session, backups }
 }
 
 /** Opens after a death, examines, closes; null if the machine died again. Returns what it held otherwise. */
@@ -118,11 +139,37 @@ async function recover(
   return unlessDead(machine, act())
 }
 
+/** Disks that may be found after a machine has died; its disk as it is if it has not. */
+function imagesOf(machine: Machine): SimulatedStorage[] {
+  if (machine.remains === null) return [machine.disk]
+  if (machine.kind === 'kill') return [machine.remains]
+  return [machine.remains, ...[1, 2].map((seed) => machine.disk.crash({ seed }))]
+}
+
+/** A backup that was reported done is right; one that was not is right or refused, and never passes for an empty database. */
+async function examineBackup(
+  disk: SimulatedStorage,
+  { target, least, isDone }: Backup,
+  session: Session,
+): Promise<void> {
+  const random = new Random('backup')
+  let copy: Whole
+  try {
+    copy = await openWith({ path: target, readOnly: true }, { storage: disk, background: 'inline' })
+  } catch (error) {
+    expect(isDone, `${target} was reported done: ${String(error)}`).toBe(false)
+    expect(error).toBeInstanceOf(VarveError)
+    return
+  }
+  examine(copy, session, least, session.order, random)
+  await copy.close()
+}
+
 const newDisk = ({ synced }: Setting, disk = 1): SimulatedStorage => new SimulatedStorage({ seed: disk, synced })
 
 async function callsOf(setting: Setting): Promise<number> {
   const machine = new Machine(newDisk(setting), null)
-  const session = await tell(machine, setting)
+  const { session } = await tell(machine, setting)
   expect(session.order!.length).toBeGreaterThan(20)
   return machine.operations
 }
@@ -140,7 +187,7 @@ describe.each(SETTINGS)('with $durability and O_DSYNC: $synced', (setting) => {
     'death at each call of open, commit, rotation, checkpoint, compaction, backup and close',
     async () => {
       const calls = await callsOf(setting)
-      const step = Math.max(1, calls / runs(100))
+      const step = Math.max(1, calls / runs(60))
       const random = new Random('deaths')
       for (let at = 1; at <= calls; at += step) {
         const death: Death = {
@@ -149,11 +196,14 @@ describe.each(SETTINGS)('with $durability and O_DSYNC: $synced', (setting) => {
           when: random.pick(['before', 'during', 'after']),
         }
         const machine = new Machine(newDisk(setting), death)
-        const session = await tell(machine, setting)
+        const { session, backups } = await tell(machine, setting)
         try {
-          const next = new Machine(machine.remains ?? machine.disk, null)
-          const world = await recover(next, session, death.kind === 'power', setting)
-          expect(world).not.toBeNull()
+          for (const image of imagesOf(machine)) {
+            const next = new Machine(image, null)
+            const world = await recover(next, session, death.kind === 'power', setting)
+            expect(world).not.toBeNull()
+            for (const backup of backups) await examineBackup(next.disk, backup, session)
+          }
         } catch (error) {
           throw new Error(`${death.kind} ${death.when} call ${death.at} of ${calls}: ${String(error)}`, {
             cause: error,
@@ -169,37 +219,39 @@ describe.each(SETTINGS)('with $durability and O_DSYNC: $synced', (setting) => {
     async () => {
       const calls = await callsOf(setting)
       const random = new Random('recoveries')
-      for (const part of [0.3, 0.6, 0.9]) {
-        const death: Death = { kind: 'power', at: Math.round(calls * part), when: 'during' }
-        const broken = async (): Promise<{ session: Session; disk: SimulatedStorage }> => {
-          const machine = new Machine(newDisk(setting), death)
-          return { session: await tell(machine, setting), disk: machine.remains! }
-        }
-        let last = 1
-        const step = Math.max(1, Math.round(4 / runs(1)))
-        for (let at = 1; at <= last; at += step) {
-          const { session, disk } = await broken()
-          let machine = new Machine(disk, { kind: 'power', at, when: random.pick(['before', 'during', 'after']) })
-          for (let depth = 0; depth < 10; depth++) {
-            const world = await recover(machine, session, true, setting)
-            if (!machine.dead) {
-              last = Math.max(last, depth === 0 ? at : machine.operations)
-              expect(world).not.toBeNull()
-              break
-            }
-            if (depth === 0) last = Math.max(last, at + step)
-            const again: Death = {
-              kind: random.chance(0.8) ? 'power' : 'kill',
-              at: random.between(1, at),
-              when: 'during',
-            }
-            machine = new Machine(machine.remains!, depth === 9 ? null : again)
-          }
-          const world = await recover(new Machine(machine.remains ?? machine.disk, null), session, true, setting)
-          expect(world, `recovery ${at}`).not.toBeNull()
+      const step = Math.max(1, Math.round(8 / runs(1)))
+      for (let part = 0.3; part < 1; part += 0.3 / runs(1)) {
+        const story = new Machine(newDisk(setting), { kind: 'power', at: Math.round(calls * part), when: 'during' })
+        const { session } = await tell(story, setting)
+        let survived = 0
+        for (let at = random.between(1, step); survived < 3; at += step) {
+          const disk = story.disk.crash({ seed: at })
+          const first = new Machine(disk, { kind: 'power', at, when: random.pick(['before', 'during', 'after']) })
+          const world = await recover(first, session, true, setting)
+          if (world !== null) survived++
+          for (const image of imagesOf(first)) await recoverAgain(image, session, setting, random)
         }
       }
     },
     patience,
   )
 })
+
+/** Recoveries that die, each in the disk that the one before left, until one does not. */
+async function recoverAgain(
+  image: SimulatedStorage,
+  session: Session,
+  setting: Setting,
+  random: Random,
+): Promise<void> {
+  let disk = image
+  for (let depth = 1; ; depth++) {
+    const kind = random.chance(0.8) ? 'power' : 'kill'
+    const death: Death | null =
+      depth < 10 && random.chance(0.6) ? { kind, at: random.between(1, 60), when: 'during' } : null
+    const machine = new Machine(disk, death)
+    const world = await recover(machine, session, true, setting)
+    disk = machine.remains ?? machine.disk
+    if (world !== null) return
+  }
+}

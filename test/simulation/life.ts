@@ -378,6 +378,7 @@ class Life {
   async #end(): Promise<void> {
     for (const readOnly of this.random.chance(0.5) ? [true, false] : [false, true]) {
       const machine = this.#boot(null)
+      this.#tell(readOnly ? 'last reading' : 'last opening')
       await this.#watched(machine, async () => {
         const options = { ...drawOptions(this.random, PATH), readOnly }
         const db = await this.#open(machine, options)

@@ -134,6 +134,10 @@ export class Machine implements Storage {
     return this.call('makeDirectory', directory, () => this.disk.makeDirectory(directory))
   }
 
+  removeDirectory(directory: string): Promise<void> {
+    return this.call('removeDirectory', directory, () => this.disk.removeDirectory(directory))
+  }
+
   rename(from: string, to: string): Promise<void> {
     return this.call('rename', `${from} -> ${to}`, () => this.disk.rename(from, to))
   }
@@ -149,8 +153,12 @@ export class Machine implements Storage {
   lock(directory: string): Promise<DirectoryLock> {
     return this.call('lock', directory, async () => {
       const lock = await this.disk.lock(directory)
-      return { release: () => this.call('release', directory, () => lock.release()) }
+      return { token: lock.token, release: () => this.call('release', directory, () => lock.release()) }
     })
+  }
+
+  isHeld(directory: string, token: string): Promise<boolean> {
+    return this.dead ? never() : this.disk.isHeld(directory, token)
   }
 
   probeLock(directory: string): Promise<void> {
