@@ -111,6 +111,10 @@ export class DiskEngine extends DatabaseEngine {
     if (this.#failure !== undefined) throw this.#failure
     const random = this.#random
     if (random.chance(this.#workRate * 2)) await turns(random.between(1, 4))
+    if (random.chance(this.#workRate)) {
+      const handle = this.database.handle(random.pick([this.tables.sums, this.tables.logs]))
+      void this.#beside(this.#background, handle.prefetch({}))
+    }
     if (!random.chance(this.#workRate)) return
     if (random.chance(0.3)) return void (await this.database.vacuum())
     const work = this.#work()
