@@ -26,7 +26,7 @@ import {
   planMerge,
   runFileName,
 } from '../runs/index.ts'
-import { type Storage, ioError } from '../storage/index.ts'
+import { type OwnDirectory, ioError } from '../storage/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import { mergedTables } from './catalogue.ts'
 import type { BackgroundStats, CheckpointReport } from './options.ts'
@@ -44,7 +44,9 @@ const CLOSE_PATIENCE_MS = 60_000
 const MANY_SEGMENTS = 4
 
 export interface CheckpointerParts {
-  readonly storage: Storage
+  readonly storage: OwnDirectory
+  /** Token of the lock. */
+  readonly lock: string
   readonly directory: string
   readonly databaseId: Uint8Array
   readonly falsePositiveRate: number
@@ -204,7 +206,7 @@ export class Checkpointer {
 
   /** One checkpoint of all that is sealed (K1). */
   async #coverSealed(): Promise<void> {
-    const { log, root, sources, background, databaseId, falsePositiveRate } = this.#parts
+    const { log, lock, root, sources, background, databaseId, falsePositiveRate } = this.#parts
     // Segments that could not be given back are sealed still, and may be gone: the manifest says what has been covered.
     const { first } = root.value.segments
     const segments = log.sealedSegments.filter(({ number }) => number >= first)
@@ -213,6 +215,7 @@ export class Checkpointer {
     await this.#measured('checkpoint', this.checkpoints, async (run) => {
       const result = await background.checkpoint({
         databaseId,
+        lock,
         segments,
         run,
         afterSequence: root.value.sequence,
@@ -236,10 +239,10 @@ export class Checkpointer {
 
   /** Replaces neighbouring runs by one (K2). */
   async #merge(inputs: readonly RunSummary[]): Promise<void> {
-    const { root, background, sources, databaseId, falsePositiveRate } = this.#parts
+    const { lock, root, background, sources, databaseId, falsePositiveRate } = this.#parts
     await this.#measured('merge', this.merges, async (run) => {
       const dropTombstones = inputs.at(-1)?.number === root.value.runs.at(-1)?.number
-      const result = await background.merge({ databaseId, inputs, run, dropTombstones, falsePositiveRate })
+      const result = await background.merge({ databaseId, lock, inputs, run, dropTombstones, falsePositiveRate })
       const opened = result === null ? [] : [await sources.open(result)]
       await this.#replace(opened, (manifest) => ({ ...manifest, runs: withMerged(manifest.runs, inputs, result) }))
       return result
@@ -269,6 +272,7 @@ export class Checkpointer {
     let bytes = 0
     let error: VarveError | null = null
     try {
+      await this.#parts.storage.check()
       const result = await work(run)
       bytes = result?.bytes ?? 0
       tally.succeeded(bytes, now() - startMs)

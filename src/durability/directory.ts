@@ -5,13 +5,14 @@
  * It knows nothing of transactions: whoever commits appends to `log`, whoever reads asks `tier`.
  *
  * I1  What was acknowledged is in the log or in runs of the manifest that is on disk, at any time.
- * I2  One process has the directory open for writing, and nobody for reading meanwhile.
+ * I2  One process has the directory open for writing, and nobody for reading meanwhile. Who finds that the directory is not
+ *     the one it locked changes nothing in it any more, and is poisoned.
  * I3  `close` settles, whatever fails; the lock is the last thing it gives back.
  */
 import { resolve } from 'node:path'
 import { VarveError } from '../errors.ts'
 import { type Background, type ColdTier, workerBackground } from '../runs/index.ts'
-import type { DirectoryLock } from '../storage/index.ts'
+import { type DirectoryLock, OwnDirectory } from '../storage/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import { writeBackup } from './backup.ts'
 import { Catalogue } from './catalogue.ts'
@@ -111,9 +112,14 @@ export class Directory {
     }
   }
 
-  static async #openLocked(options: DirectoryOptions, path: string, lock: DirectoryLock): Promise<Directory> {
+  static async #openLocked(given: DirectoryOptions, path: string, lock: DirectoryLock): Promise<Directory> {
     // What is called back exists only once everything has been opened; until then there is nothing to tell it.
-    const parts: { log?: LogWriter; checkpointer?: Checkpointer } = {}
+    const parts: { log?: LogWriter; checkpointer?: Checkpointer; loss?: VarveError } = {}
+    const storage = new OwnDirectory(given.storage, path, lock.token, (error) => {
+      parts.loss = lostDirectory(error)
+      parts.log?.poison(parts.loss)
+    })
+    const options = { ...given, storage }
     const callbacks: Callbacks = {
       sealed: () => parts.checkpointer?.sealed(),
       uncertain: (error) => parts.log?.poison(error),
@@ -124,10 +130,12 @@ export class Directory {
     parts.log = log
     // The log makes segments in the background already; what failed before it could be told is told now.
     if (opened.root.failure !== null) log.poison(opened.root.failure)
+    if (parts.loss !== undefined) log.poison(parts.loss)
     const sources = sourcesOf(options, path, opened)
     const background = options.background ?? workerBackground(path)
     const checkpointer = new Checkpointer({
-      storage: options.storage,
+      storage,
+      lock: lock.token,
       directory: path,
       databaseId: opened.databaseId,
       falsePositiveRate: options.falsePositiveRate,
@@ -320,6 +328,12 @@ const NO_WORK = Object.freeze({ done: 0, failed: 0, bytes: 0, longestMs: 0, erro
 function sourcesOf({ storage }: DirectoryOptions, path: string, opened: Opened): Sources {
   const { cache, root, readers, tail } = opened
   return new Sources(storage, path, cache, root.value, readers, tail)
+}
+
+function lostDirectory(cause: VarveError): VarveError {
+  return new VarveError('POISONED', `${cause.message}; what was committed to the old directory is where that is now`, {
+    cause,
+  })
 }
 
 /** While nothing is open there is nothing to poison: it is the failure beneath that tells what to do. */

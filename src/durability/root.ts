@@ -24,6 +24,8 @@ export class Root {
   #nextRun: number
   /** Why it is not known which manifest is on disk; null while it is. */
   failure: VarveError | null = null
+  /** The last commit that is known to be durable, to be written with the next manifest; set once there is a log. */
+  durable: () => number = () => 0
   /** Manifests written, for statistics. */
   written = 0
 
@@ -57,7 +59,8 @@ export class Root {
       if (this.failure !== null) throw this.failure
       const next = change(this.#value)
       if (next === null) return
-      await this.#write({ ...next, nextRun: this.#nextRun })
+      const logged = Math.max(next.logged, next.sequence, this.durable())
+      await this.#write({ ...next, nextRun: this.#nextRun, logged })
       published?.(this.#value)
     })
   }

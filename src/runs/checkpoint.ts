@@ -7,6 +7,7 @@
  * The run is durable when this returns. It is no part of the database before the manifest lists it, and nothing that is
  * part of it is changed; so it may fail, or be cancelled, at any point.
  */
+import { ownStorage } from '../storage/own-directory.ts'
 import type { Storage } from '../storage/storage.ts'
 import { type SealedSegment, type TableDefinition, readSegments } from '../wal/index.ts'
 import { type JobControl, Pacer } from './control.ts'
@@ -18,6 +19,8 @@ import { RunWriter } from './writer.ts'
 /** What is to become a run. */
 export interface CheckpointJob {
   readonly databaseId: Uint8Array
+  /** Token of the lock under which the run is written; without one nobody can take the directory away. */
+  readonly lock?: string
   /** In the order of the log. */
   readonly segments: readonly SealedSegment[]
   /** The number of the run. */
@@ -93,7 +96,7 @@ async function write(
   const { dropTombstones, falsePositiveRate, databaseId } = job
   if (collected.entries === (dropTombstones ? collected.tombstones : 0)) return null
   const options = { hashSeed: hashSeedOf(databaseId), falsePositiveRate }
-  const writer = await RunWriter.create(storage, directory, job.run, options)
+  const writer = await RunWriter.create(ownStorage(storage, directory, job.lock), directory, job.run, options)
   try {
     const cursor = collected.cursor()
     for (let isThere = cursor.first(); isThere; isThere = cursor.next()) {

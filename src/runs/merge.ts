@@ -7,6 +7,7 @@
  * Memory: two pieces of 1 MiB for each input, and what the writer needs. The inputs are not changed. The run is durable when
  * this returns, and no part of the database before the manifest lists it.
  */
+import { ownStorage } from '../storage/own-directory.ts'
 import type { Storage } from '../storage/storage.ts'
 import { BlockCache } from './cache.ts'
 import { type JobControl, Pacer } from './control.ts'
@@ -20,6 +21,8 @@ import { RunWriter } from './writer.ts'
 /** What is to become one run. */
 export interface MergeJob {
   readonly databaseId: Uint8Array
+  /** Token of the lock under which the run is written; without one nobody can take the directory away. */
+  readonly lock?: string
   /** Neighbours in the manifest, newest first. */
   readonly inputs: readonly RunSummary[]
   /** The number of the new run. */
@@ -52,7 +55,7 @@ export async function mergeRuns(
   try {
     for (const summary of job.inputs) readers.push(await RunReader.open(storage, directory, summary, cache))
     const options = { hashSeed: hashSeedOf(job.databaseId), falsePositiveRate: job.falsePositiveRate }
-    writer = await RunWriter.create(storage, directory, job.run, options)
+    writer = await RunWriter.create(ownStorage(storage, directory, job.lock), directory, job.run, options)
     await copy(readers, writer, job.dropTombstones, pacer)
     if (writer.entries > 0) return await writer.finish(() => pacer.now())
     await writer.abort()

@@ -173,8 +173,7 @@ function refuseSecond(place: Place): string {
 }
 
 function identityOf(root: string): string {
-  const { dev, ino } = statSync(root, { bigint: true })
-  return `${dev}:${ino}`
+  return tokenOf(statSync(root, { bigint: true }))
 }
 
 async function takeOrThrow(place: Place): Promise<HeldFile> {
@@ -329,12 +328,19 @@ function printable(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, '?').slice(0, 80)
 }
 
+/** What tells a lock file from every other, as long as its holder has it open: nobody else can have its inode meanwhile. */
+export function tokenOf({ dev, ino }: { readonly dev: bigint; readonly ino: bigint }): string {
+  return `${dev}:${ino}`
+}
+
 class HeldDirectory implements DirectoryLock {
+  readonly token: string
   readonly #held: HeldFile
   readonly #forget: () => void
   #released = false
 
   constructor(held: HeldFile, forget: () => void) {
+    this.token = tokenOf({ dev: held.device, ino: held.inode })
     this.#held = held
     this.#forget = forget
   }

@@ -26,6 +26,7 @@ export type FileCalls = Pick<
   | 'readdir'
   | 'readSync'
   | 'rename'
+  | 'rmdir'
   | 'stat'
   | 'unlink'
   | 'write'

@@ -11,10 +11,10 @@
  * | rename over an open file | fine | fine | refused while somebody, often a virus scanner, has it open: tried again for a second |
  * | modes | 0600, 0700 | 0600, 0700 | inherited from the directory above |
  */
-import { dirname } from 'node:path'
+import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VarveError } from '../errors.ts'
-import { acquireLock, probeLock } from './lock.ts'
+import { acquireLock, probeLock, tokenOf } from './lock.ts'
 import { call, type NodeSystem, thisSystem } from './node-calls.ts'
 import { NodeFile } from './node-file.ts'
 import {
@@ -99,6 +99,14 @@ export class NodeStorage implements Storage {
     }
   }
 
+  async removeDirectory(directory: string): Promise<void> {
+    try {
+      await this.#patiently((done) => this.#system.calls.rmdir(directory, done))
+    } catch (error) {
+      if (!isMissing(error)) throw ioError('remove the directory', directory, error)
+    }
+  }
+
   async rename(from: string, to: string): Promise<void> {
     try {
       await this.#patiently((done) => this.#system.calls.rename(from, to, done))
@@ -136,6 +144,19 @@ export class NodeStorage implements Storage {
 
   lock(directory: string): Promise<DirectoryLock> {
     return acquireLock(directory)
+  }
+
+  async isHeld(directory: string, token: string): Promise<boolean> {
+    const path = join(directory, 'lock')
+    try {
+      const found = await call<import('node:fs').BigIntStats>((done) =>
+        this.#system.calls.lstat(path, { bigint: true }, done),
+      )
+      return tokenOf(found) === token
+    } catch (error) {
+      if (isMissing(error) || errnoOf(error) === 'ENOTDIR') return false
+      throw ioError('look at', path, error)
+    }
   }
 
   probeLock(directory: string): Promise<void> {

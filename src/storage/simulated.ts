@@ -73,6 +73,8 @@ export class SimulatedStorage implements Storage {
   readonly #host: FileHost
   readonly #open = new Set<SimulatedFile>()
   readonly #process: number
+  /** The directories that were locked, by token. */
+  readonly #locked = new Map<string, DirectoryInode>()
 
   /**
    * A process on a machine of its own with an empty disk.
@@ -135,6 +137,15 @@ export class SimulatedStorage implements Storage {
     })
   }
 
+  removeDirectory(directory: string): Promise<void> {
+    return this.#start('removeDirectory', directory, {}, (ending) => {
+      const { disk } = this.#host
+      if (disk.locate(directory, 'rmdir').inode === undefined) return
+      this.#mayHappen(ending, () => disk.removeDirectory(directory, 'rmdir'))
+      fail(ending, 'rmdir', directory)
+    })
+  }
+
   rename(from: string, to: string): Promise<void> {
     return this.#start('rename', from, { to }, (ending) => {
       this.#mayHappen(ending, () => this.#host.disk.rename(from, to, 'rename'))
@@ -170,7 +181,10 @@ export class SimulatedStorage implements Storage {
       const inode = this.#refuseHeld(directory)
       this.#host.disk.locks.set(inode, this.#process)
       let isHeld = true
+      const token = `${this.#process}:${this.#locked.size}`
+      this.#locked.set(token, inode)
       return {
+        token,
         release: async () => {
           if (!isHeld) return
           isHeld = false
@@ -181,6 +195,19 @@ export class SimulatedStorage implements Storage {
         },
       }
     })
+  }
+
+  /** Cannot fail and is not counted. Taking the directory away, as with `erase`, takes the lock away. */
+  isHeld(directory: string, token: string): Promise<boolean> {
+    if (this.halted) return new Promise(() => {})
+    const { disk } = this.#host
+    const inode = this.#locked.get(token)
+    try {
+      const isThere = inode !== undefined && disk.directoryAt(directory, 'lstat') === inode
+      return Promise.resolve(isThere && disk.locks.get(inode) === this.#process)
+    } catch {
+      return Promise.resolve(false)
+    }
   }
 
   probeLock(directory: string): Promise<void> {

@@ -75,6 +75,8 @@ export interface DirectoryEntry {
 
 /** A directory that is ours alone until `release`. */
 export interface DirectoryLock {
+  /** What tells this lock from every other that the directory was or will be under, for `Storage.isHeld`, in any thread. */
+  readonly token: string
   /** Gives it back. A second call does nothing. */
   release(): Promise<void>
 }
@@ -93,6 +95,8 @@ export interface Storage {
    * if it exists.
    */
   makeDirectory(directory: string): Promise<void>
+  /** Removes an empty directory. One that is missing is fine. */
+  removeDirectory(directory: string): Promise<void>
   /** Renames within one file system, replacing a file at `to`. Atomic: at any time `to` is the old or the new file. */
   rename(from: string, to: string): Promise<void>
   /** Removes a file. One that is missing is fine. */
@@ -101,6 +105,11 @@ export interface Storage {
   syncDirectory(directory: string): Promise<void>
   /** Takes a directory for this process and this opening alone. Throws `LOCKED`, naming the holder. */
   lock(directory: string): Promise<DirectoryLock>
+  /**
+   * Whether the path leads to the directory that was locked, and nobody has taken the lock away: false if directory or lock
+   * file was removed, renamed or replaced.
+   */
+  isHeld(directory: string, token: string): Promise<boolean>
   /** Throws `LOCKED` if somebody alive holds the directory. Takes and writes nothing: for opening read-only. */
   probeLock(directory: string): Promise<void>
 }

@@ -292,8 +292,10 @@ function bound(storage: SimulatedStorage): Storage {
     makeDirectory: (directory) => storage.makeDirectory(directory),
     rename: (from, to) => storage.rename(from, to),
     remove: (path) => storage.remove(path),
+    removeDirectory: (directory) => storage.removeDirectory(directory),
     syncDirectory: (directory) => storage.syncDirectory(directory),
     lock: (directory) => storage.lock(directory),
+    isHeld: (directory, token) => storage.isHeld(directory, token),
     probeLock: (directory) => storage.probeLock(directory),
   }
 }

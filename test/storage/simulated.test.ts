@@ -70,6 +70,10 @@ describe('faults', () => {
       close: (_, file) => file.close(),
       list: (disk) => disk.list('/'),
       makeDirectory: (disk) => disk.makeDirectory('/x'),
+      removeDirectory: async (disk) => {
+        disk.plant('/empty', 'directory')
+        await disk.removeDirectory('/empty')
+      },
       rename: (disk) => disk.rename('/file', '/other'),
       remove: (disk) => disk.remove('/file'),
       syncDirectory: (disk) => disk.syncDirectory('/'),
@@ -81,7 +85,7 @@ describe('faults', () => {
       EIO: Object.keys(calls).join(' '),
       ENOSPC: 'create write truncate makeDirectory rename lock',
       EMFILE: 'open create list makeDirectory syncDirectory lock probeLock',
-      EROFS: 'open create truncate makeDirectory rename remove lock',
+      EROFS: 'open create truncate makeDirectory removeDirectory rename remove lock',
       short: 'write',
       EINTR: '',
       lost: '',

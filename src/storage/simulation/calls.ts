@@ -49,6 +49,7 @@ const VERBS: Readonly<Record<OperationName, string>> = {
   close: 'close',
   list: 'list',
   makeDirectory: 'make the directory',
+  removeDirectory: 'remove the directory',
   rename: 'rename',
   remove: 'remove',
   syncDirectory: 'sync the directory',

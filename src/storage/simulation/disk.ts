@@ -176,6 +176,13 @@ export class Disk {
     this.change([{ directory, name, to: undefined }])
   }
 
+  /** Takes an empty directory away. */
+  removeDirectory(path: string, call: string): void {
+    const { directory, name } = this.locate(path, call)
+    if (this.directoryAt(path, call).entries.size > 0) throw systemError('ENOTEMPTY', call, path)
+    this.change([{ directory, name, to: undefined }])
+  }
+
   /** Makes the changes of a directory's names up to `order` durable, and whatever they depend on in others. */
   syncDirectory(directory: DirectoryInode, order: number): void {
     for (const operation of this.take(directory, order)) applyDurably(operation)

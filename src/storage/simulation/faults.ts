@@ -7,7 +7,7 @@
  * | `ENOSPC`, `EDQUOT`, `EFBIG` | no room: a write has written a part of what was asked | create, write, truncate, makeDirectory, rename, lock |
  * | `short` | a write stops in the middle and finds no more room when it goes on: like `ENOSPC`, but never without a part | write |
  * | `EMFILE` | no descriptor left | open, create, list, syncDirectory, makeDirectory, lock, probeLock |
- * | `EACCES`, `EROFS` | not allowed | open, create, truncate, makeDirectory, rename, remove, lock |
+ * | `EACCES`, `EROFS` | not allowed | open, create, truncate, makeDirectory, removeDirectory, rename, remove, lock |
  * | `EINTR` | a signal interrupts the call, which is made again: it only takes longer | all |
  * | `flip` | one bit is wrong, silently: on its way from the disk or to it | read, write |
  * | `lost` | the write reports success and does nothing | write |
@@ -28,6 +28,7 @@ export type OperationName =
   | 'close'
   | 'list'
   | 'makeDirectory'
+  | 'removeDirectory'
   | 'rename'
   | 'remove'
   | 'syncDirectory'
@@ -93,7 +94,16 @@ const DESCRIPTORS: readonly OperationName[] = [
   'lock',
   'probeLock',
 ]
-const RIGHTS: readonly OperationName[] = ['open', 'create', 'truncate', 'makeDirectory', 'rename', 'remove', 'lock']
+const RIGHTS: readonly OperationName[] = [
+  'open',
+  'create',
+  'truncate',
+  'makeDirectory',
+  'removeDirectory',
+  'rename',
+  'remove',
+  'lock',
+]
 
 /** What each kind can happen to; everything where nothing is said. */
 const APPLIES_TO: Readonly<Partial<Record<FaultKind, readonly OperationName[]>>> = {
