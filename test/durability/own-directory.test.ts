@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { describe, expect, it, vi } from 'vitest'
 import { Directory } from '../../src/durability/index.ts'
 import { checkpoint } from '../../src/runs/checkpoint.ts'
+import type { VarveError } from '../../src/errors.ts'
 import { type Background, inlineBackground } from '../../src/runs/index.ts'
 import { NodeStorage } from '../../src/storage/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
@@ -41,7 +42,7 @@ describe('an older instance whose directory was removed', () => {
     for (const checkpoints of [0, 2]) {
       it(`changes nothing in the one that took its place: ${name}, ${checkpoints} checkpoints before`, async () => {
         const storage = new SimulatedStorage({ seed: checkpoints })
-        const poisoned = vi.fn()
+        const poisoned = vi.fn<(error: VarveError) => void>()
         const hooks = { poisoned, checkpointed: () => undefined }
         const older = await Directory.open(optionsFor(storage, { hooks, tailBytes: 0 }))
         const lost = new Ledger()
