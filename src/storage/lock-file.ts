@@ -8,7 +8,17 @@
  * F4  Those who look ask for a shared flock and let go of it at once: only a holder is ever in the way.
  */
 import { createHash, randomBytes } from 'node:crypto'
-import { closeSync, constants, fstatSync, lstatSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs'
+import {
+  type Stats,
+  closeSync,
+  constants,
+  fstatSync,
+  lstatSync,
+  openSync,
+  readSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
 import { VarveError } from '../errors.ts'
 import type { Flock } from './flock.ts'
 import { MAX_RECORD_BYTES, decodeRecord, encodeRecord, type HolderRecord, type ProcessIdentity } from './lock-holder.ts'
@@ -44,7 +54,7 @@ export interface HeldFile {
 export interface FoundFile {
   readonly device: bigint
   readonly inode: bigint
-  readonly record: HolderRecord | 'newer' | undefined
+  readonly record: HolderRecord | 'newer' | 'foreign' | undefined
   /** What tells this lock from every other: the nonce; of a file without one, a hash of what and where it is. */
   readonly key: string
   readonly flock: 'busy' | 'free' | 'unsupported'
@@ -94,12 +104,12 @@ function createFile(path: string): number {
 /**
  * Looks at a lock file. Undefined if there is none.
  *
- * @throws VarveError `IO` if it is not a regular file or reading fails
+ * @throws VarveError `IO` if it is not a regular file, reading fails, or the directory does not let us look
  */
 export function examine(path: string, flock: Flock | null): FoundFile | UnreadableFile | undefined {
   let fd: number
   try {
-    requireFile(path, lstatSync(path))
+    requireFile(path, lookAt(path))
     fd = openSync(path, constants.O_RDONLY | CAREFULLY)
   } catch (error) {
     if (isMissing(error)) return undefined
@@ -111,7 +121,7 @@ export function examine(path: string, flock: Flock | null): FoundFile | Unreadab
     const flocked = flock?.(fd, 'shared') ?? 'unsupported'
     const bytes = new Uint8Array(MAX_RECORD_BYTES + 1)
     const content = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0))
-    const record = content.length > MAX_RECORD_BYTES ? undefined : decodeRecord(content)
+    const record = content.length > MAX_RECORD_BYTES ? 'foreign' : decodeRecord(content)
     const { dev: device, ino: inode } = stat
     const key = typeof record === 'object' ? record.nonce : fingerprint(content, device, inode)
     return { device, inode, record, key, flock: flocked === 'locked' ? 'free' : flocked }
@@ -119,6 +129,15 @@ export function examine(path: string, flock: Flock | null): FoundFile | Unreadab
     return unreadable(path, error)
   } finally {
     closeQuietly(fd)
+  }
+}
+
+/** Who may not search the directory cannot say that it is locked. */
+function lookAt(path: string): Stats {
+  try {
+    return lstatSync(path)
+  } catch (error) {
+    throw errnoOf(error) === 'EACCES' ? ioError('look at', path, error) : error
   }
 }
 
@@ -132,6 +151,7 @@ function requireFile(
 }
 
 function unreadable(path: string, error: unknown): UnreadableFile {
+  if (error instanceof VarveError) throw error
   const errno = errnoOf(error)
   if (errno === undefined || !NOT_FOR_US.has(errno)) throw ioError('read', path, error)
   return { errno, cause: error }

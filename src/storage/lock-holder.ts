@@ -11,8 +11,9 @@
  *
  *   record of a newer format                              unknown (live if its file is under flock)
  *   file under flock by another open file                 live      the kernel keeps flock only while the holder is there
- *   unreadable record, flock works here, file is free     gone      whoever uses flock has it before the file is seen
- *   unreadable record otherwise                           unknown
+ *   neither a record nor what may be left of one          unknown   somebody else's file, which only has our name
+ *   torn record, flock works here, file is free           gone      whoever uses flock has it before the file is seen
+ *   torn record otherwise                                 unknown
  *   record says "flock held", flock works here, free      gone      the kernel's answer decides, whatever else is said
  *   another platform, host name, boot id or namespace     unknown
  *   no process of that pid, or only its zombie            gone
@@ -168,23 +169,34 @@ export function encodeRecord(self: ProcessIdentity, nonce: string, flock: boolea
 /**
  * Reads the bytes of a lock file, which may be anything.
  *
- * @returns the record, 'newer' for one of a later format, or undefined if it is none.
+ * @returns the record; 'newer' for one of a later format; undefined if it is what a power loss may have left of one, which
+ *   is nothing, zeros, or a beginning with or without zeros behind it; or else 'foreign'.
  */
-export function decodeRecord(bytes: Uint8Array): HolderRecord | 'newer' | undefined {
-  const json = parseJson(new TextDecoder().decode(bytes))
-  if (typeof json !== 'object' || json === null) return undefined
+export function decodeRecord(bytes: Uint8Array): HolderRecord | 'newer' | 'foreign' | undefined {
+  const text = new TextDecoder().decode(bytes)
+  const json = parseJson(text)
+  const none = mayBeTorn(text) ? undefined : 'foreign'
+  if (typeof json !== 'object' || json === null) return none
   const { version, platform, pid, boot, namespace, started, host, thread, nonce, flock, time } = json as Partial<
     Record<keyof HolderRecord, unknown>
   >
-  if (typeof version !== 'number') return undefined
+  if (typeof version !== 'number') return none
   if (version > RECORD_VERSION) return 'newer'
   // Signals to 0 and to negative numbers address whole groups.
   const pidFits = typeof pid === 'number' && Number.isInteger(pid) && pid > 0 && pid <= 0x7fffffff
-  if (!pidFits || typeof thread !== 'number' || typeof flock !== 'boolean') return undefined
-  if (typeof nonce !== 'string' || !/^[0-9a-f]{16}$/.test(nonce)) return undefined
-  if (typeof platform !== 'string' || typeof host !== 'string' || typeof time !== 'string') return undefined
-  if (!isTextOrNull(boot) || !isTextOrNull(namespace) || !isTextOrNull(started)) return undefined
+  if (!pidFits || typeof thread !== 'number' || typeof flock !== 'boolean') return none
+  if (typeof nonce !== 'string' || !/^[0-9a-f]{16}$/.test(nonce)) return none
+  if (typeof platform !== 'string' || typeof host !== 'string' || typeof time !== 'string') return none
+  if (!isTextOrNull(boot) || !isTextOrNull(namespace) || !isTextOrNull(started)) return none
   return { version, platform, pid, boot, namespace, started, host, thread, nonce, flock, time }
+}
+
+/** What every record begins with. */
+const BEGINNING = '{"version":'
+
+function mayBeTorn(text: string): boolean {
+  const left = text.replace(/\0+$/, '')
+  return left.length < BEGINNING.length ? BEGINNING.startsWith(left) : left.startsWith(BEGINNING)
 }
 
 function parseJson(text: string): unknown {
@@ -200,13 +212,14 @@ function isTextOrNull(value: unknown): value is string | null {
 }
 
 /** Whether the holder of a lock can still be there: the table at the head of this file, line by line. */
-export function judge(record: HolderRecord | 'newer' | undefined, evidence: Evidence): Verdict {
+export function judge(record: HolderRecord | 'newer' | 'foreign' | undefined, evidence: Evidence): Verdict {
   if (evidence.flock === 'busy') return { holder: 'live', why: 'the kernel says that the lock file is held' }
   if (record === 'newer') return { holder: 'unknown', why: 'a newer version of varve wrote the lock file' }
+  if (record === 'foreign') return { holder: 'unknown', why: 'the lock file is not one that varve wrote' }
   const free: Verdict = { holder: 'gone', why: 'the kernel says that nobody holds the lock file' }
   if (record === undefined) {
     if (evidence.flock === 'free') return free
-    return { holder: 'unknown', why: 'the lock file is empty or not one that varve wrote' }
+    return { holder: 'unknown', why: 'the lock file is empty or was cut short' }
   }
   if (record.flock && evidence.flock === 'free') return free
   const elsewhere = foreignness(record, evidence.self)

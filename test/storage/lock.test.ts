@@ -247,11 +247,45 @@ describe.each(ways)('a lock %s', (_, flock) => {
     await expectLocked({ flock }, /newer version/, `remove ${lockPath}`)
   })
 
-  it('that is empty, garbage or huge is taken over by flock alone', async () => {
-    for (const content of ['', 'garbage', '{}', 'null', '1234\n', Buffer.alloc(300), '['.repeat(100_000)]) {
+  it('that is empty, zeros or the beginning of a record is taken over by flock alone', async () => {
+    leave({})
+    const record = fs.readFileSync(lockPath)
+    const torn = [
+      record.subarray(0, 7),
+      record.subarray(0, 100),
+      Buffer.concat([record.subarray(0, 90), Buffer.alloc(40)]),
+    ]
+    for (const content of ['', Buffer.alloc(300), ...torn]) {
       fs.writeFileSync(lockPath, content)
-      if (flock === null) await expectLocked({ flock }, /unknown process/, /empty or not one/, `remove ${lockPath}`)
+      if (flock === null) await expectLocked({ flock }, /unknown process/, /empty or was cut/, `remove ${lockPath}`)
       else await expectTaken({ flock })
+    }
+  })
+
+  it("that is somebody else's file is refused and left as it is", async () => {
+    for (const content of ['garbage', '{}', 'null', '1234\n', 'my own lock', '{"pid":1}', '['.repeat(100_000)]) {
+      fs.writeFileSync(lockPath, content)
+      await expectLocked({ flock }, /not one that varve wrote/, `remove ${lockPath}`)
+      expect(fs.readFileSync(lockPath, 'utf8')).toBe(content)
+    }
+  })
+
+  it('that cannot be looked at, for the directory is closed to us, is no lock but a matter of rights', async () => {
+    const isRoot = process.getuid?.() === 0
+    // Root may search every directory, so that it must be somebody else for a moment.
+    const nobody = 65_534
+    fs.chmodSync(directory, isRoot ? 0o700 : 0o600)
+    if (isRoot) process.seteuid?.(nobody)
+    const errors: (VarveError | undefined)[] = []
+    try {
+      for (const attempt of [acquireLock, probeLock]) errors.push(await failure(attempt(directory, { flock })))
+    } finally {
+      if (isRoot) process.seteuid?.(0)
+      fs.chmodSync(directory, 0o700)
+    }
+    for (const error of errors) {
+      expect(error).toMatchObject({ code: 'IO', retryable: false, cause: { code: 'EACCES' } })
+      expect(error!.message).toMatch(/lock: EACCES \(permission denied/)
     }
   })
 
