@@ -9,6 +9,7 @@ import { residentBytes } from './measure.ts'
 import { Part } from './parts.ts'
 import { UNREAD, readPlain } from './read.ts'
 import { decodeStored, encodeStored } from './wire.ts'
+import { writePlain } from './write.ts'
 
 class StructuredResident implements Resident<unknown> {
   readonly codec: ValueCodec<unknown> = new BuiltInCodec('structured', this)
@@ -31,7 +32,7 @@ class StructuredResident implements Resident<unknown> {
   }
 
   encode(stored: unknown): Uint8Array {
-    return encodeStored(stored)
+    return writePlain(stored) ?? encodeStored(stored)
   }
 
   decode(bytes: Uint8Array): unknown {
