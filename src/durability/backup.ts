@@ -87,6 +87,7 @@ async function fill(job: BackupJob, made: string[]): Promise<void> {
     ...manifest,
     databaseId: Buffer.from(databaseId).toString('hex'),
     epoch: 0,
+    logged: manifest.sequence,
     segments: { first: 1, last: 0 },
   })
 }

@@ -298,7 +298,16 @@ export class Directory {
     } catch (error) {
       failures.push(error)
     }
+    if (log.poisoned === null) await this.#noteEnd(log)
     return known === null ? failures : []
+  }
+
+  /**
+   * Has the manifest say where the log ends, so that the next opening misses what somebody has cut off or put back from an older
+   * copy. Nothing is lost if that cannot be written: the log is whole without it.
+   */
+  async #noteEnd(log: LogWriter): Promise<void> {
+    await this.#root.replace((value) => (log.synced > value.logged ? value : null)).catch(() => undefined)
   }
 
   #ofWriting(what: string): Writing {

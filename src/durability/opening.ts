@@ -108,6 +108,7 @@ export async function openForWriting(
       log !== null && root.value.epoch === session.epoch,
       'a log that is written belongs to an epoch of its own',
     )
+    root.durable = (): number => log.synced
     return { ...opened, log }
   } catch (error) {
     for (const reader of opened.readers) await reader.close().catch(() => undefined)
@@ -175,8 +176,8 @@ async function openRunsAndTail(options: DirectoryOptions, path: string, root: Ro
 }
 
 function logStart(manifest: Manifest, databaseId: Uint8Array, epoch: number, readOnly: boolean): LogStart {
-  const { segments, sequence } = manifest
-  return { databaseId, epoch, firstSegment: segments.first, lastSegment: segments.last, sequence, readOnly }
+  const { segments, sequence, logged } = manifest
+  return { databaseId, epoch, firstSegment: segments.first, lastSegment: segments.last, sequence, logged, readOnly }
 }
 
 function newManifest({ random, falsePositiveRate }: DirectoryOptions): Manifest {
@@ -186,6 +187,7 @@ function newManifest({ random, falsePositiveRate }: DirectoryOptions): Manifest 
     databaseId: Buffer.from(databaseId).toString('hex'),
     epoch: 0,
     sequence: 0,
+    logged: 0,
     timeMs: 0,
     segments: { first: 1, last: 0 },
     nextRun: 1,

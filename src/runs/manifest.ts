@@ -47,6 +47,8 @@ export interface Manifest {
   readonly epoch: number
   /** Every commit up to this one is in the runs. */
   readonly sequence: number
+  /** Every commit up to this one was durable when the manifest was written: a log that ends before it has been cut. */
+  readonly logged: number
   /** When that commit was logged, in milliseconds. */
   readonly timeMs: number
   /** Numbers of the segment files that exist, both included; `last` is `first` - 1 where there are none. */
@@ -208,6 +210,7 @@ function checkManifest(value: unknown, fail: (what: string) => Error): Manifest 
     'databaseId',
     'epoch',
     'sequence',
+    'logged',
     'timeMs',
     'segments',
     'nextRun',
@@ -221,6 +224,7 @@ function checkManifest(value: unknown, fail: (what: string) => Error): Manifest 
     databaseId: checks.hex(root['databaseId'], 'databaseId', 32),
     epoch: checks.whole(root['epoch'], 'epoch', 0),
     sequence: checks.whole(root['sequence'], 'sequence', 0),
+    logged: checks.whole(root['logged'], 'logged', 0),
     timeMs: checks.number(root['timeMs'], 'timeMs'),
     segments: {
       first: checks.whole(segments['first'], 'segments.first', 0),
@@ -273,9 +277,10 @@ function checkTable(checks: Checks, value: unknown, at: string): TableEntry {
 /** What must hold between members. */
 function checkTogether(
   checks: Checks,
-  { segments, nextRun, runs, tables, sequence, falsePositiveRate }: Manifest,
+  { segments, nextRun, runs, tables, sequence, logged, falsePositiveRate }: Manifest,
 ): void {
   checks.that(segments.last >= segments.first - 1, 'the last segment is before the first')
+  checks.that(logged >= sequence, `commit ${sequence} is in runs, but only ${logged} were logged`)
   checks.that(falsePositiveRate > 0 && falsePositiveRate < 1, 'falsePositiveRate is not between 0 and 1')
   checks.distinct(
     runs.map((run) => run.number),

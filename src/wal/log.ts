@@ -17,6 +17,8 @@ export interface LogStart extends LogIdentity {
   readonly lastSegment: number
   /** Every commit up to here is in the runs: its record is passed over. */
   readonly sequence: number
+  /** Every commit up to here was durable once: a log that ends before it is damaged. */
+  readonly logged: number
   /** Nothing is written, repaired or removed; there is no writer. */
   readonly readOnly: boolean
 }

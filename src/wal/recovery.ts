@@ -26,6 +26,8 @@
  * I4  Memory: a chunk, and the largest group; nothing grows with what a length field says.
  */
 
+import { join } from 'node:path'
+
 import type { VarveError } from '../errors.ts'
 import { type Storage, type StorageFile, isMissing } from '../storage/storage.ts'
 import { ActiveSegment } from './active.ts'
@@ -257,6 +259,16 @@ class Recovery {
       const what = `the log ends at commit ${this.#sequence}, the runs at ${this.#start.sequence}`
       throw corruption(this.#pathOf(started - 1), 0, what)
     }
+    this.#checkReach(started)
+  }
+
+  /** What was durable when the manifest was written has not ceased to be, unless somebody put an older file in its place. */
+  #checkReach(started: number): void {
+    const { logged, sequence } = this.#start
+    if (this.#sequence >= logged) return
+    const what = `the log ends at commit ${this.#sequence}, but commit ${logged} was durable once: an older copy, or cut`
+    const place = started > 0 ? this.#pathOf(started - 1) : join(this.#directory, 'manifest')
+    throw corruption(place, 0, started > 0 ? what : `${what}; the runs end at commit ${sequence}`)
   }
 
   #pathOf(index: number): string {

@@ -81,7 +81,7 @@ function readManifest(directory: string): ManifestText {
   expect(bytes.readUInt32LE(12)).toBe(bytes.length - 20)
   expect(bytes.readUInt32LE(16)).toBe(crc32(Buffer.concat([bytes.subarray(0, 16), bytes.subarray(20)])))
   const text = JSON.parse(bytes.toString('utf8', 20)) as ManifestText
-  const members = 'databaseId,epoch,falsePositiveRate,nextRun,runs,segments,sequence,tables,timeMs'
+  const members = 'databaseId,epoch,falsePositiveRate,logged,nextRun,runs,segments,sequence,tables,timeMs'
   expect(Object.keys(text).sort().join()).toBe(members)
   expect(text.databaseId).toMatch(/^[0-9a-f]{32}$/)
   for (const run of text.runs) {

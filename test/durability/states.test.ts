@@ -301,6 +301,23 @@ describe('a database', () => {
     expect(refused).toBeGreaterThan(0)
   })
 
+  it('an older copy of the newest segment is refused after a clean close', async () => {
+    const { image, ledger } = await madeDatabase(true, 'older copy')
+    const storage = diskOf(image)
+    const directory = await Directory.open(optionsFor(storage, { tailBytes: Infinity }))
+    await ledger.commit(directory, [{ key: 'first', value: 'x' }])
+    const older = imageOf(storage)
+    await ledger.commit(directory, [{ key: 'second', value: 'x' }])
+    await directory.close()
+    const changed = paths(older, /wal-/).filter((path) => {
+      const now = storage.files(PATH).includes(path) ? storage.contents(path) : null
+      return now !== null && Buffer.compare(now, older.get(path) as Uint8Array) !== 0
+    })
+    expect(changed).not.toEqual([])
+    for (const path of changed) storage.plant(path, older.get(path) as Uint8Array)
+    await expectRefused(storage, 'CORRUPTION', /wal-.* was durable once/)
+  })
+
   it('25: an older manifest put back is refused', async () => {
     const storage = diskOf(clean.image)
     const old = storage.contents(manifestPath)

@@ -25,7 +25,7 @@ export class TestLog {
   }
 
   static async open(storage: Storage, directory: string, segmentBytes: number = 64 * 1024): Promise<TestLog> {
-    const start = { databaseId, epoch: 1, firstSegment: 1, lastSegment: 0, sequence: 0, readOnly: false }
+    const start = { databaseId, epoch: 1, firstSegment: 1, lastSegment: 0, sequence: 0, logged: 0, readOnly: false }
     const writer = await openLog(
       storage,
       directory,

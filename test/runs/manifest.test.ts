@@ -22,6 +22,7 @@ const manifest: Manifest = {
   databaseId: 'ffeeddccbbaa99887766554433221100',
   epoch: 12,
   sequence: 100,
+  logged: 120,
   timeMs: 1_790_000_000_000.5,
   segments: { first: 3, last: 5 },
   nextRun: 8,
@@ -177,7 +178,7 @@ describe('the manifest', () => {
 })
 
 describe('replacing the manifest', () => {
-  const next: Manifest = { ...manifest, epoch: 13, sequence: 1000 }
+  const next: Manifest = { ...manifest, epoch: 13, sequence: 1000, logged: 1000 }
 
   it('leaves the old one or the new one, whole, wherever power fails (I2, I3)', async () => {
     const total = await callsOf(next)

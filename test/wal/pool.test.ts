@@ -108,7 +108,7 @@ describe('the pool', () => {
     world.kill()
     const sink = new Collector()
     const { first: firstSegment, last: lastSegment, sequence } = world.manifest
-    const start = { databaseId: DATABASE_ID, epoch: 9, firstSegment, lastSegment, sequence, readOnly: true }
+    const start = { databaseId: DATABASE_ID, epoch: 9, firstSegment, lastSegment, sequence, logged: 0, readOnly: true }
     await openLog(world.storage, DIRECTORY, start, world.config, world.hooks(), sink)
     expect(sink.last).toBe(last)
   })
@@ -208,7 +208,7 @@ describe('a full disk', () => {
     world.kill()
     const sink = new Collector()
     const { first: firstSegment, last: lastSegment, sequence } = world.manifest
-    const start = { databaseId: DATABASE_ID, epoch: 9, firstSegment, lastSegment, sequence, readOnly: true }
+    const start = { databaseId: DATABASE_ID, epoch: 9, firstSegment, lastSegment, sequence, logged: 0, readOnly: true }
     await openLog(world.storage, DIRECTORY, start, world.config, world.hooks(), sink)
     expect(sink.last).toBeGreaterThanOrEqual(promised)
   })
@@ -252,7 +252,7 @@ describe('a full disk', () => {
         world.storage.heal()
         const sink = new Collector()
         const { first: firstSegment, last: lastSegment } = world.manifest
-        const start = { databaseId: DATABASE_ID, epoch: 9, firstSegment, lastSegment, readOnly: false }
+        const start = { databaseId: DATABASE_ID, epoch: 9, firstSegment, lastSegment, logged: 0, readOnly: false }
         const sequence = settled
         const again = await openLog(world.storage, DIRECTORY, { ...start, sequence }, world.config, world.hooks(), sink)
         expect(again!.settled).toBe(settled)
@@ -332,7 +332,15 @@ describe('on a real disk', () => {
           const sink = new Collector()
           const { first: firstSegment, last: lastSegment } = range
           const epoch = lastSegment + 1
-          const start = { databaseId: DATABASE_ID, epoch, firstSegment, lastSegment, sequence: 0, readOnly: false }
+          const start = {
+            databaseId: DATABASE_ID,
+            epoch,
+            firstSegment,
+            lastSegment,
+            sequence: 0,
+            logged: 0,
+            readOnly: false,
+          }
           const config = { ...CONFIG, durability, segmentBytes: 256 << 10, maxPoolSegments: 100 }
           const log = (await openLog(storage, directory, start, config, hooks, sink))!
           expect(sink.commits.size).toBe(log.appended)

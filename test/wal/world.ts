@@ -128,7 +128,15 @@ export class World {
     const { first: firstSegment, last: lastSegment, epoch, sequence } = this.manifest
     this.#epoch = epoch + 1
     this.poisoned = null
-    const start = { databaseId: DATABASE_ID, epoch: epoch + 1, firstSegment, lastSegment, sequence, readOnly }
+    const start = {
+      databaseId: DATABASE_ID,
+      epoch: epoch + 1,
+      firstSegment,
+      lastSegment,
+      sequence,
+      logged: 0,
+      readOnly,
+    }
     const opening = openLog(this.storage, DIRECTORY, start, this.config, this.hooks(), sink)
     const log = await this.until(opening)
     if (log === undefined) return null
