@@ -55,7 +55,7 @@ describe('a closed database', () => {
     for (const name of specimen.files()) {
       const bytes = specimen.read(name)
       const written = bytes.findLastIndex((byte) => byte !== 0) + 1
-      for (let i = runs(kindOf(name) === 'manifest' ? 80 : 60); i > 0; i--) {
+      for (let i = runs(30); i > 0; i--) {
         const offset = random.chance(0.9) ? random.int(written) : random.int(bytes.length)
         const mask = random.chance(0.5) ? 1 << random.int(8) : random.between(1, 255)
         const verdict = await specimen.judge((path) => {
@@ -78,7 +78,7 @@ describe('a closed database', () => {
     for (const name of specimen.files()) {
       const bytes = specimen.read(name)
       const written = bytes.findLastIndex((byte) => byte !== 0) + 1
-      for (let i = runs(25); i > 0; i--) {
+      for (let i = runs(12); i > 0; i--) {
         const offset = random.int(Math.max(1, written - 4))
         const claim = random.pick([0, 1, 0x7fffffff, 0x80000000, 0xffffffff, bytes.length, bytes.length + 1])
         const verdict = await specimen.judge((path) => {
@@ -112,7 +112,7 @@ describe('a closed database', () => {
         length - 4,
         length - 1,
       ]
-      for (let i = runs(12); i > 0; i--) lengths.push(random.int(length))
+      for (let i = runs(6); i > 0; i--) lengths.push(random.int(length))
       for (const cut of lengths) {
         if (cut < 0 || cut >= length) continue
         const verdict = await specimen.judge((path) => fs.truncateSync(join(path, name), cut))
@@ -130,7 +130,7 @@ describe('a closed database', () => {
     for (const name of specimen.files()) {
       const bytes = specimen.read(name)
       const sectors = Math.ceil((bytes.findLastIndex((byte) => byte !== 0) + 1) / 512)
-      for (let i = runs(25); i > 0; i--) {
+      for (let i = runs(12); i > 0; i--) {
         const at = random.int(sectors) * 512
         const from = random.int(sectors) * 512
         const how = random.int(3)
