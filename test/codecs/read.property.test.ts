@@ -6,6 +6,7 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
 import { lastSize } from '../../src/codecs/codec.ts'
+import { codecs, residentOf } from '../../src/codecs/index.ts'
 import { copyIn } from '../../src/codecs/copy.ts'
 import { residentBytes } from '../../src/codecs/measure.ts'
 import { UNREAD, readPlain } from '../../src/codecs/read.ts'
@@ -131,6 +132,21 @@ describe('the reader of plain values', () => {
     fc.assert(
       fc.property(structuredValue, around, (value, near) => agrees(encodeStored(copyIn(value)), near)),
       fcParameters(1500),
+    )
+  })
+
+  it('is one of two ways, of which the resident takes the right one, wherever the bytes lie (codec I2)', () => {
+    const resident = residentOf(codecs.structured())
+    fc.assert(
+      fc.property(structuredValue, around, (value, near) => {
+        const stored = resident.admit(value)
+        const size = lastSize
+        const bytes = resident.encode(stored)
+        const block = Uint8Array.of(...near, ...bytes, ...near)
+        const decoded = resident.decodeAt!(block, near.length, near.length + bytes.length)
+        return lastSize === size && sameValue(resident.release(decoded), value)
+      }),
+      fcParameters(800),
     )
   })
 
