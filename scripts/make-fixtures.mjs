@@ -381,6 +381,20 @@ function tear(file) {
   throw new Error('nothing was written')
 }
 
+/** Name of the newest segment that has been written to. @param {Files} files */
+function newestStarted(files) {
+  const started = [...files].filter(([name, file]) => name.startsWith('wal-') && file[32 + 10] === 1)
+  return started.map(([name]) => name).at(-1) ?? ''
+}
+
+/** As it was a moment before: without the later half of its frames. @param {Buffer} file */
+function older(file) {
+  const frames = file.length / 512
+  const used = Array.from({ length: frames }, (_, at) => at).filter((at) => file.readUInt32LE(at * 512) !== 0).length
+  if (used < 4) throw new Error('there is little in the log')
+  return file.fill(0, Math.ceil(used / 2) * 512)
+}
+
 // ---------------------------------------------------------------- all of it
 
 /** @param {string} target */
@@ -427,6 +441,9 @@ async function make(target) {
     damaged(killed.files, segment(1), () => stranger),
     refused(segment(1), /database/),
   )
+  const newest =
+    [...healthy.keys()].filter((name) => name.startsWith('wal-') && started(healthy.get(name))).at(-1) ?? ''
+  add('older-log', damaged(healthy, newest, older), refused(newest))
   const lock = JSON.stringify({ ...JSON.parse(String(killed.files.get(LOCK))), version: 2 })
   add('newer-lock', new Map([...healthy, [LOCK, Buffer.from(`${lock}\n`)]]), {
     refused: { code: 'LOCKED', file: LOCK },
