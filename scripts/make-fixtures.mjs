@@ -441,8 +441,7 @@ async function make(target) {
     damaged(killed.files, segment(1), () => stranger),
     refused(segment(1), /database/),
   )
-  const newest =
-    [...healthy.keys()].filter((name) => name.startsWith('wal-') && started(healthy.get(name))).at(-1) ?? ''
+  const newest = newestStarted(healthy)
   add('older-log', damaged(healthy, newest, older), refused(newest))
   const lock = JSON.stringify({ ...JSON.parse(String(killed.files.get(LOCK))), version: 2 })
   add('newer-lock', new Map([...healthy, [LOCK, Buffer.from(`${lock}\n`)]]), {
