@@ -7,12 +7,12 @@
  * B1  The manifest is written last, after every run was synced and checked. Before that the directory holds runs without
  *     a manifest, which an open refuses.
  * B2  The directory was missing or empty, and is locked while it is written: nothing of anybody else's is touched.
- * B3  A backup that fails removes the files that it made.
+ * B3  A backup that fails removes the files that it made, and the directory, if it made that.
  */
 import { dirname, join, resolve, sep } from 'node:path'
 import { VarveError } from '../errors.ts'
 import { BlockCache, type Manifest, RunReader, type RunSummary, runFileName, writeManifest } from '../runs/index.ts'
-import { type Storage, type StorageFile, errnoOf } from '../storage/index.ts'
+import { type Storage, type StorageFile, errnoOf, isMissing } from '../storage/index.ts'
 import type { ProgressListener } from './options.ts'
 
 const CHUNK_BYTES = 1024 * 1024
@@ -37,10 +37,12 @@ export async function writeBackup(job: BackupJob): Promise<void> {
   if (`${target}${sep}`.startsWith(`${source}${sep}`)) {
     throw new VarveError('INVALID_ARGUMENT', `${target} is in the database itself: make the backup somewhere else`)
   }
+  const isNew = !(await exists(storage, target))
   await storage.makeDirectory(target)
   refuseUnlessEmpty(target, await storage.list(target).then((entries) => entries.map(({ name }) => name)))
   const lock = await storage.lock(target)
   const made: string[] = []
+  let isWhole = false
   try {
     const names = (await storage.list(target)).map(({ name }) => name)
     refuseUnlessEmpty(
@@ -48,12 +50,24 @@ export async function writeBackup(job: BackupJob): Promise<void> {
       names.filter((name) => !name.startsWith('lock')),
     )
     await fill(job, made)
+    isWhole = true
   } catch (error) {
     for (const path of made) await storage.remove(path).catch(() => undefined)
     await storage.syncDirectory(target).catch(() => undefined)
     throw error
   } finally {
     await lock.release().catch(() => undefined)
+    if (isNew && !isWhole) await storage.removeDirectory(target).catch(() => undefined)
+  }
+}
+
+async function exists(storage: Storage, directory: string): Promise<boolean> {
+  try {
+    await storage.list(directory)
+    return true
+  } catch (error) {
+    if (isMissing(error)) return false
+    throw error
   }
 }
 

@@ -158,6 +158,26 @@ describe('a backup', () => {
     await directory.close()
   })
 
+  it('that fails, or is cut short by closing, removes the directory if it made that, and leaves one that was there', async () => {
+    const storage = new SimulatedStorage()
+    const { directory } = await filled(storage)
+    await directory.checkpoint()
+    await storage.makeDirectory('/data/there')
+    for (const target of ['/data/new', '/data/there']) {
+      storage.fail({ kind: 'ENOSPC', operation: 'write', path: target, times: 1 })
+      await expect(directory.backup(target)).rejects.toMatchObject({ code: 'IO' })
+    }
+    let closing: Promise<void> | undefined
+    const late = directory.backup('/data/late', () => {
+      closing ??= directory.close()
+    })
+    await expect(late).rejects.toMatchObject({ code: 'CLOSED' })
+    await closing
+    const names = (await storage.list('/data')).map(({ name }) => name)
+    expect(names.sort()).toEqual(['ledger', 'there'])
+    expect(await storage.list('/data/there')).toEqual([])
+  })
+
   it('of a damaged run is refused, with the place', async () => {
     const storage = new SimulatedStorage()
     const { directory } = await filled(storage)
