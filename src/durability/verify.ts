@@ -8,7 +8,7 @@
 import { join } from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { VarveError } from '../errors.ts'
-import { type Manifest, readManifest } from '../runs/index.ts'
+import { type Manifest, RunReader, readManifest } from '../runs/index.ts'
 import type { Storage } from '../storage/index.ts'
 import { type LogWriter, verifyLog } from '../wal/index.ts'
 import { report } from './backup.ts'
@@ -45,7 +45,8 @@ class Findings {
   }
 
   add(file: string, offset: number, message: string): void {
-    this.problems.push(`${file} at byte ${offset}: ${message}`)
+    const place = message.startsWith('it is missing') ? '' : ` at byte ${offset}`
+    this.problems.push(`${file}${place}: ${message}`)
   }
 
   /** A listener for the walk of one file or one group of files, which tells how far it has come in all. */
@@ -133,10 +134,21 @@ async function verifyManifest({ storage, path, root }: Verification, findings: F
   }
 }
 
-async function verifyRuns({ sources, check }: Verification, manifest: Manifest, findings: Findings): Promise<void> {
+/** What is read of a run is the file that is open; that the same is there under its name is another matter. */
+async function verifyRuns(
+  { storage, path, sources, check }: Verification,
+  manifest: Manifest,
+  findings: Findings,
+): Promise<void> {
   for (const reader of sources.readersOf(manifest)) {
     findings.files++
     findings.entries += reader.summary.entries
+    try {
+      const named = await RunReader.open(storage, path, reader.summary, sources.cache)
+      await named.close()
+    } catch (error) {
+      findings.thrown(error)
+    }
     try {
       const problems = await reader.verify(findings.counter(check))
       for (const { file, offset, message } of problems) findings.add(file, offset, message)
