@@ -4,7 +4,7 @@ import { checkScans } from './check.ts'
 import { conflictReport } from './conflict-error.ts'
 import { type Disk, engineDisk, type InjectedDisk, openDisk } from './disk.ts'
 import type { CatalogueEntry, ProgressListener } from './durability/index.ts'
-import { VarveError } from './errors.ts'
+import { VarveError, databaseClosed } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
 import { Handle } from './handle.ts'
 import { type ColdPart, type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
@@ -319,7 +319,7 @@ export class Database<K, V> implements AnyDatabase {
   }
 
   async #shutDown(): Promise<void> {
-    const error = new VarveError('CLOSED', 'the database has been closed; open it again to go on')
+    const error = databaseClosed()
     this.#state.closed = error
     this.#engine.shutdown(error)
     try {

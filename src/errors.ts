@@ -60,6 +60,11 @@ export class VarveError extends Error {
   }
 }
 
+/** What everything says once `close()` of the database was called. */
+export function databaseClosed(): VarveError {
+  return new VarveError('CLOSED', 'the database has been closed; open it again to go on')
+}
+
 /** Throws an internal assertion failure: a bug in varve, never the caller's mistake. */
 export function invariant(condition: boolean, message: string): asserts condition {
   if (!condition) throw new Error(`varve invariant violated: ${message}`)

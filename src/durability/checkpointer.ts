@@ -17,7 +17,7 @@
  */
 import { join } from 'node:path'
 import PQueue from 'p-queue'
-import { VarveError } from '../errors.ts'
+import { VarveError, databaseClosed } from '../errors.ts'
 import {
   type Background,
   type Manifest,
@@ -98,7 +98,7 @@ export class Checkpointer {
     this.#startMerge()
   }
 
-  /** A checkpoint, and then one run without tombstones. */
+  /** A checkpoint, and then one run without tombstones; what is not needed any more is gone, unless somebody reads it. */
   async compact(): Promise<void> {
     await this.checkpoint()
     await this.#enqueue(this.#merges, async () => {
@@ -106,6 +106,9 @@ export class Checkpointer {
       const [only] = inputs
       if (inputs.length > 1 || (only !== undefined && only.tombstones > 0)) await this.#merge(inputs)
     })
+    // Whoever measures the directory afterwards finds what is needed, and no more.
+    await this.#parts.log.trim()
+    await this.#parts.sources.settled()
   }
 
   /** Runs `work` while no checkpoint is under way, so that no segment is given back. */
@@ -166,7 +169,7 @@ export class Checkpointer {
   }
 
   #refuseIfClosing(): void {
-    if (this.#closing) throw new VarveError('CLOSED', 'the database is being closed')
+    if (this.#closing) throw databaseClosed()
   }
 
   /** Queues `work`; K4. */

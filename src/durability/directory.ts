@@ -10,7 +10,7 @@
  * I3  `close` settles, whatever fails; the lock is the last thing it gives back.
  */
 import { resolve } from 'node:path'
-import { VarveError } from '../errors.ts'
+import { VarveError, databaseClosed } from '../errors.ts'
 import { type Background, type ColdTier, workerBackground } from '../runs/index.ts'
 import { type DirectoryLock, OwnDirectory } from '../storage/index.ts'
 import type { LogWriter } from '../wal/index.ts'
@@ -311,7 +311,7 @@ export class Directory {
   }
 
   #ofWriting(what: string): Writing {
-    if (this.#closing !== null) throw new VarveError('CLOSED', 'the database is closed')
+    if (this.#closing !== null) throw databaseClosed()
     if (this.#writing !== null) return this.#writing
     throw new VarveError('READ_ONLY', `${what} writes to ${this.#path}, which is opened read-only`)
   }
@@ -319,7 +319,7 @@ export class Directory {
   /** Runs a long walk that `close` ends and waits for. */
   async #walk<T>(work: (check: () => void) => Promise<T>): Promise<T> {
     const check = (): void => {
-      if (this.#closing !== null) throw new VarveError('CLOSED', 'the database is being closed')
+      if (this.#closing !== null) throw databaseClosed()
     }
     check()
     const walk = work(check)

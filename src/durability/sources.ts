@@ -78,6 +78,12 @@ export class Sources {
     await Promise.all(this.#removals)
   }
 
+  /** Settles when the files of runs that are listed no more, and that nobody reads, are gone, or could not be removed. */
+  async settled(): Promise<void> {
+    await this.tier.settled()
+    await Promise.all(this.#removals)
+  }
+
   /**
    * Removes the file of a run that no manifest lists and nobody reads any more. A failure costs only room, until the next
    * open.

@@ -4,7 +4,7 @@
  * Both do the same work with the same functions, and write the same runs but for the random ids in them. One job of each
  * kind may be under way at a time; a cancelled one leaves no file.
  */
-import { VarveError } from '../errors.ts'
+import { databaseClosed } from '../errors.ts'
 import type { Storage } from '../storage/storage.ts'
 import { type CheckpointJob, type CheckpointResult, checkpoint } from './checkpoint.ts'
 import type { JobControl } from './control.ts'
@@ -66,7 +66,7 @@ class InlineBackground implements Background {
   }
 
   private async run<Result>(kind: JobKind, work: (control: JobControl) => Promise<Result>): Promise<Result> {
-    if (this.isClosed) throw closedError()
+    if (this.isClosed) throw databaseClosed()
     const slices = new Slices(kind)
     this.running.add(slices)
     const settled = work(slices)
@@ -107,9 +107,4 @@ export function nextTurn(): Promise<void> {
   return new Promise((resolve) => {
     setImmediate(resolve)
   })
-}
-
-/** For jobs that come too late. */
-export function closedError(): VarveError {
-  return new VarveError('CLOSED', 'the database is closed: no checkpoint or merge is started any more')
 }

@@ -132,6 +132,11 @@ export class ColdTier {
     await Promise.all(this.closing)
   }
 
+  /** Settles when the runs that nobody reads any more are closed, and whoever waits for that was called. */
+  async settled(): Promise<void> {
+    await Promise.all(this.closing)
+  }
+
   /** Lets go of the runs that only `version` had. */
   private retire(version: ColdVersion): void {
     this.settleFloor()

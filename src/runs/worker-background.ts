@@ -8,9 +8,9 @@
  * I4  A job settles exactly once. After `close` has returned none is under way and there is no worker.
  */
 import { Worker } from 'node:worker_threads'
-import { VarveError } from '../errors.ts'
+import { VarveError, databaseClosed } from '../errors.ts'
 import { NodeStorage } from '../storage/index.ts'
-import { type Background, type JobKind, closedError, inlineBackground } from './background.ts'
+import { type Background, type JobKind, inlineBackground } from './background.ts'
 import type { CheckpointJob, CheckpointResult } from './checkpoint.ts'
 import { cancelledError } from './control.ts'
 import type { RunSummary } from './format.ts'
@@ -83,7 +83,7 @@ export class WorkerBackground implements Background {
     given: CheckpointJob | MergeJob,
     inline: () => Promise<unknown>,
   ): Promise<unknown> {
-    if (this.isClosed) throw closedError()
+    if (this.isClosed) throw databaseClosed()
     const id = this.nextId++
     const flag = new Int32Array(new SharedArrayBuffer(4))
     const job: Job = { kind, flag, resolve: null, reject: null }

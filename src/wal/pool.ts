@@ -19,7 +19,7 @@
 
 import { Mutex } from 'async-mutex'
 
-import { VarveError } from '../errors.ts'
+import { VarveError, databaseClosed } from '../errors.ts'
 import { ioError, isMissing, type Storage, type StorageFile } from '../storage/storage.ts'
 import { FRAME_BYTES } from './frame.ts'
 import { MAX_SEGMENT, encodeHeader, segmentPath, spareHeader } from './segment.ts'
@@ -128,7 +128,7 @@ export class SegmentPool {
           this.#forced = false
           return taken
         }
-        if (this.#stopped) throw new VarveError('CLOSED', 'the log was closed before a segment was free')
+        if (this.#stopped) throw databaseClosed()
         this.#setStalled(true, this.#attemptError)
         await this.#change()
       }
@@ -194,7 +194,7 @@ export class SegmentPool {
     await this.#mutex.runExclusive(nothing)
   }
 
-  /** Gives back what was kept for a load that has ended; after `stop`. A failure leaves more spares than are needed. */
+  /** Gives back what was kept for a load that has ended. A failure leaves more spares than are needed. */
   async shrink(): Promise<void> {
     await this.#mutex.runExclusive(() => this.#trim(this.#config.poolSize)).catch(nothing)
   }
@@ -283,7 +283,7 @@ export class SegmentPool {
     try {
       const zeros = new Uint8Array(Math.min(FILL_BYTES, fileBytes))
       for (let at = 0; at < fileBytes; at += zeros.length) {
-        if (this.#stopped) throw new VarveError('CLOSED', 'the log was closed while a segment was being made')
+        if (this.#stopped) throw databaseClosed()
         await file.write(zeros.subarray(0, Math.min(zeros.length, fileBytes - at)), at)
         await file.sync()
       }

@@ -14,10 +14,6 @@ export function poisoning(cause: unknown): VarveError {
   )
 }
 
-export function closed(): VarveError {
-  return new VarveError('CLOSED', 'the log is closed')
-}
-
 /** A promise that is rejected, and that nobody need wait for. */
 export function rejected(error: VarveError): Promise<void> {
   const promise = Promise.reject(error)

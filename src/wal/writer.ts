@@ -21,7 +21,7 @@
  * Cost of a commit of two operations of 120 bytes: about a microsecond; no allocation per record, one promise per group.
  */
 
-import { VarveError, invariant } from '../errors.ts'
+import { VarveError, databaseClosed, invariant } from '../errors.ts'
 import type { Key } from '../keys/index.ts'
 import type { StorageFile } from '../storage/storage.ts'
 import { ActiveSegment, type SealedGroup } from './active.ts'
@@ -32,7 +32,7 @@ import { LatencyHistogram } from './latency.ts'
 import type { LogConfig, LogHooks, LogStats, SealedSegment } from './log.ts'
 import type { SegmentPool } from './pool.ts'
 import { RecordBuffer, type TableDefinition } from './record.ts'
-import { closed, poisoning, rejected } from './refusals.ts'
+import { poisoning, rejected } from './refusals.ts'
 import { encodeHeader } from './segment.ts'
 import { Waiters } from './waiters.ts'
 
@@ -331,13 +331,18 @@ export class LogWriter {
   /** Seals the current segment with all that was appended, if there is anything; resolves when the next is started. */
   async rotate(): Promise<void> {
     if (this.#poisoned !== null) throw this.#poisoned
-    if (this.#isDraining) throw closed()
+    if (this.#isDraining) throw databaseClosed()
     this.#closeGathering()
     this.#rotateAfter = this.#gathering.id - 1
     if (this.#pool.stalled) this.#pool.force()
     const rotated = this.#rotateWaiters.wait()
     this.#schedule()
     await rotated
+  }
+
+  /** Gives back the spare segments that were kept for a load that has ended. Never rejects. */
+  async trim(): Promise<void> {
+    if (this.#poisoned === null) await this.#pool.shrink()
   }
 
   /** The manifest needs the segments up to this one no more: their files are used again or removed. */
@@ -397,7 +402,7 @@ export class LogWriter {
     await this.#succession?.segment.file.close().catch(nothing)
     await this.#current.file.close().catch((error: unknown) => this.#poison(error))
     await this.#retired
-    if (this.#poisoned === null) await this.#pool.shrink()
+    await this.trim()
     if (!wasPoisoned && this.#poisoned !== null) throw this.#poisoned
   }
 
@@ -652,7 +657,7 @@ export class LogWriter {
 
   #rotated(): void {
     this.#rotateAfter = -1
-    if (this.#isDraining) this.#rotateWaiters.reject(closed())
+    if (this.#isDraining) this.#rotateWaiters.reject(databaseClosed())
     else this.#rotateWaiters.resolve()
   }
 

@@ -212,6 +212,31 @@ describe('checkpoints in the background', () => {
     await expectKept(storage, ledger)
   })
 
+  it('leave after compaction one run and the spares that are always kept, but what somebody reads', async () => {
+    const storage = new SimulatedStorage()
+    const directory = await Directory.open(optionsFor(storage))
+    const ledger = new Ledger()
+    const random = new Random('compaction')
+    const names = (kind: string): string[] => storage.files(PATH).filter((path) => path.endsWith(kind))
+    for (let i = 0; i < 2; i++) {
+      await write(directory, ledger, 60, random)
+      await directory.checkpoint()
+    }
+    expect(names('.run')).toHaveLength(2)
+    await directory.compact()
+    expect(names('.run')).toHaveLength(1)
+    expect(names('.log')).toHaveLength(2)
+    const version = directory.tier.acquire()
+    await write(directory, ledger, 5, random)
+    await directory.compact()
+    expect(names('.run')).toHaveLength(2)
+    directory.tier.release(version)
+    await directory.compact()
+    expect(names('.run')).toHaveLength(1)
+    await directory.close()
+    await expectKept(storage, ledger)
+  })
+
   it('keep what was deleted deleted, when runs are merged that hide older ones', async () => {
     const storage = new SimulatedStorage({ maxDelayTurns: 0 })
     const merges: CheckpointReport[] = []
