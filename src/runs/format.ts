@@ -119,13 +119,18 @@ export class DamageError extends VarveError {
   readonly what: string
 
   constructor(path: string, offset: number, what: string, cause?: unknown) {
-    const message = `${path} is damaged at byte ${offset}: ${what}; restore the database from a backup`
+    const isMissing = what === MISSING
+    const place = isMissing ? 'is missing, though the manifest lists it' : `is damaged at byte ${offset}: ${what}`
+    const message = `${path} ${place}; restore the database from a backup`
     super('CORRUPTION', message, cause === undefined ? {} : { cause })
     this.path = path
     this.offset = offset
     this.what = what
   }
 }
+
+/** What is wrong with a file that is not there. */
+export const MISSING: string = 'it is missing, though the manifest lists it'
 
 /** Damage, with file and offset. */
 export function corruption(path: string, offset: number, what: string, cause?: unknown): DamageError {

@@ -164,8 +164,9 @@ function checksumOf(bytes: Uint8Array): number {
 
 function decodeManifest(bytes: Uint8Array, path: string): Manifest {
   const header = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const beginning = header.toString('latin1', 0, MAGIC.length)
+  if (!MAGIC.startsWith(beginning)) throw foreign(path)
   if (bytes.length < HEADER_BYTES) throw damaged(path, bytes.length, `it ends within its header`)
-  if (header.toString('latin1', 0, 8) !== MAGIC) throw damaged(path, 0, 'it does not begin as a manifest does')
   const version = header.readUInt16LE(8)
   if (version > VERSION) throw newer(path, version)
   if (version !== VERSION) throw damaged(path, 8, `there is no format version ${version}`)
@@ -192,6 +193,14 @@ function damaged(path: string, offset: number, what: string): VarveError {
   return new VarveError(
     'CORRUPTION',
     `${path} is damaged at byte ${offset}: ${what}; restore the database from a backup`,
+  )
+}
+
+function foreign(path: string): VarveError {
+  return new VarveError(
+    'CORRUPTION',
+    `${path} is no manifest of a varve database: if it is somebody else's, use another directory; if it was one, it is ` +
+      'damaged at byte 0: restore the database from a backup',
   )
 }
 

@@ -19,7 +19,7 @@ import { Block } from './block.ts'
 import { type BlockCache, type SlotTable, emptySlots } from './cache.ts'
 import { BlockEntries } from './entries.ts'
 import { FOOTER_BYTES, type Footer, decodeFooter, idBytes } from './footer.ts'
-import { type RunSummary, corruption, runFileName, runSeedOf } from './format.ts'
+import { MISSING, type RunSummary, corruption, runFileName, runSeedOf } from './format.ts'
 import type { HashSeed } from './hash.ts'
 import { RunIndex, indexBytes } from './index-section.ts'
 import { MapletPage, PAGE_BYTES, bucketOf, fingerprintOf } from './maplet-pages.ts'
@@ -71,7 +71,7 @@ export class RunReader implements BlockSource {
   static async open(storage: Storage, directory: string, summary: RunSummary, cache: BlockCache): Promise<RunReader> {
     const path = join(directory, runFileName(summary.number))
     const file = await storage.open(path, 'read').catch((error: unknown) => {
-      throw isMissing(error) ? corruption(path, 0, 'it is missing', error) : error
+      throw isMissing(error) ? corruption(path, 0, MISSING, error) : error
     })
     try {
       const bytes = await file.size()

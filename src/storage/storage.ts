@@ -145,7 +145,7 @@ const ADVICE: Readonly<Partial<Record<string, string>>> = {
   ENOENT: 'it does not exist',
   EEXIST: 'it exists already',
   EISDIR: 'it is a directory',
-  ENOTDIR: 'something on the way to it is not a directory',
+  ENOTDIR: 'it, or something on the way to it, is not a directory',
   ENXIO: 'it is a socket or a device, not a regular file',
   EBADF: 'it is closed, or was not opened for this',
 }

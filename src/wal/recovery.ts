@@ -52,6 +52,7 @@ import {
   SegmentReader,
   corruption,
   encodeHeader,
+  missing,
   segmentOfName,
   segmentPath,
 } from './segment.ts'
@@ -159,7 +160,7 @@ export async function openSegment(
   try {
     file = await storage.open(path, mode)
   } catch (error) {
-    if (isMissing(error)) throw corruption(path, 0, 'it is missing, though the manifest lists it')
+    if (isMissing(error)) throw missing(path)
     throw error
   }
   try {

@@ -113,17 +113,17 @@ export function spareHeader(segment: number, fileBytes: number): SegmentHeader {
   }
 }
 
+const RESTORE = 'restore it from a backup, with all files of its directory'
+
 /** `CORRUPTION`, with the place. */
 export class LogDamage extends VarveError {
   readonly path: string
   readonly offset: number
   readonly what: string
 
-  constructor(path: string, offset: number, what: string) {
-    super(
-      'CORRUPTION',
-      `${path} is damaged at byte ${offset}: ${what}; restore it from a backup, with all files of its directory`,
-    )
+  /** @param message if it is not the bytes at `offset` that are wrong */
+  constructor(path: string, offset: number, what: string, message?: string) {
+    super('CORRUPTION', message ?? `${path} is damaged at byte ${offset}: ${what}; ${RESTORE}`)
     this.path = path
     this.offset = offset
     this.what = what
@@ -132,6 +132,24 @@ export class LogDamage extends VarveError {
 
 export function corruption(path: string, offset: number, what: string): LogDamage {
   return new LogDamage(path, offset, what)
+}
+
+/** A segment that is listed and not there. */
+export function missing(path: string): LogDamage {
+  const what = 'it is missing, though the manifest lists it'
+  return new LogDamage(path, 0, what, `${path} is missing, though the manifest lists it; ${RESTORE}`)
+}
+
+/** A segment that another database has written. */
+function stranger(path: string): LogDamage {
+  const what = 'it belongs to another database'
+  const cause = 'files of two databases are in one directory'
+  return new LogDamage(
+    path,
+    0,
+    what,
+    `${path} belongs to another database: ${cause}; copy a backup into an empty directory`,
+  )
 }
 
 /** How much is read at once: little at first, for most opened segments hold little; more when only looked through. */
@@ -287,7 +305,7 @@ export class SegmentReader {
     const id = bytes.subarray(at + 12, at + 28)
     if (crc32(bytes.subarray(4, FRAME_BYTES), crc32(id)) !== view.getUint32(0, true)) return
     const { path } = this.file
-    if (!id.every((byte, i) => databaseId[i] === byte)) throw corruption(path, 0, 'it belongs to another database')
+    if (!id.every((byte, i) => databaseId[i] === byte)) throw stranger(path)
     const version = view.getUint16(at + 8, true)
     if (version !== WAL_VERSION) throw this.#newer(version)
     const segment = view.getUint32(4, true)
