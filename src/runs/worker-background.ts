@@ -3,7 +3,8 @@
  * message to the worker and one from it.
  *
  * I1  One worker at most, started by the first job. It keeps the process alive only while a job is under way.
- * I2  Where no worker can be started (no permission, no threads, a bundle that left its file out), jobs run inline, for good.
+ * I2  Where no worker can be started (no permission, no threads, a bundle that left its file out, a file of that name that is
+ *     something else), jobs run inline, for good.
  * I3  If the worker dies, every job under way rejects with `IO`, and the next one starts another worker.
  * I4  A job settles exactly once. After `close` has returned none is under way and there is no worker.
  */
@@ -17,9 +18,15 @@ import type { RunSummary } from './format.ts'
 import type { MergeJob } from './merge.ts'
 import { type JobMessage, type WorkerMessage, unpackError } from './worker-messages.ts'
 
-/** Does the work for a directory on a worker thread, or inline where there can be none. */
+/** A worker that is not ready by then is not ours: in a bundle, whatever stands under the name. */
+const READY_MS = 10_000
+
+/**
+ * Does the work for a directory on a worker thread, or inline where there can be none. The name of the file is one that no
+ * application has by chance: next to a bundle that left it out, another file of the name would be started.
+ */
 export function workerBackground(directory: string): Background {
-  return new WorkerBackground(directory, new URL('./worker.js', import.meta.url))
+  return new WorkerBackground(directory, new URL('./varve-runs-worker.js', import.meta.url))
 }
 
 /** A job under way, as `cancel` and the worker's answers find it. */
@@ -35,6 +42,8 @@ interface Job {
 export class WorkerBackground implements Background {
   /** How long `close` waits for cancelled jobs, which stop at once unless the disk hangs, before it ends the worker. */
   graceMs = 5000
+  /** How long a worker may take to be ready. */
+  readyMs: number = READY_MS
   /** Whether jobs run on the thread of the application, because no worker could be started. */
   isInline = false
   private readonly inline: Background
@@ -143,12 +152,14 @@ export class WorkerBackground implements Background {
       }
       let isReady = false
       let failure: unknown
+      const deadline = setTimeout(() => void worker.terminate(), this.readyMs).unref()
       worker.on('message', (message: WorkerMessage) => {
         if (message.type !== 'ready') {
           this.settle(message)
           return
         }
         isReady = true
+        clearTimeout(deadline)
         this.live = worker
         resolve(worker)
       })
@@ -156,6 +167,7 @@ export class WorkerBackground implements Background {
         failure = error
       })
       worker.on('exit', (code) => {
+        clearTimeout(deadline)
         if (isReady) this.hasDied(code, failure)
         else resolve(null)
       })

@@ -197,7 +197,7 @@ describe('on a worker thread', () => {
   const backgrounds: Background[] = []
 
   beforeAll(() => {
-    compiled = compile('runs-worker', ['runs/worker.ts', 'runs/worker-background.ts'])
+    compiled = compile('runs-worker', ['runs/varve-runs-worker.ts', 'runs/worker-background.ts'])
   })
 
   afterEach(async () => {
@@ -213,7 +213,10 @@ describe('on a worker thread', () => {
     return directory
   }
 
-  function background(directory: string, module: string = compiled.path('runs/worker.ts')): WorkerBackground {
+  function background(
+    directory: string,
+    module: string = compiled.path('runs/varve-runs-worker.ts'),
+  ): WorkerBackground {
     const made = new WorkerBackground(directory, pathToFileURL(module))
     backgrounds.push(made)
     return made
@@ -292,6 +295,15 @@ describe('on a worker thread', () => {
     }
   })
 
+  it('works inline beside a file of the name of the worker that is something else and never ends (I2)', async () => {
+    const directory = newDirectory()
+    const { first } = await twoStretches(new NodeStorage(), directory, 50)
+    const stranger = background(directory, moduleOf(`parentPort.on('message', () => undefined)`))
+    stranger.readyMs = 200
+    expect((await stranger.checkpoint(checkpointJob(first, 1))).run?.entries).toBe(50)
+    expect(stranger.isInline).toBe(true)
+  })
+
   it('rejects what a dying worker was given, and starts another (I3)', async () => {
     const directory = newDirectory()
     const { first } = await twoStretches(new NodeStorage(), directory, 10)
@@ -299,7 +311,7 @@ describe('on a worker thread', () => {
       const marker = join(newDirectory(), 'died')
       const module = moduleOf(`
         import { existsSync, writeFileSync } from 'node:fs'
-        if (existsSync(${JSON.stringify(marker)})) await import(${JSON.stringify(compiled.path('runs/worker.ts'))})
+        if (existsSync(${JSON.stringify(marker)})) await import(${JSON.stringify(compiled.path('runs/varve-runs-worker.ts'))})
         else {
           parentPort.on('message', () => { writeFileSync(${JSON.stringify(marker)}, ''); ${death} })
           ${READY}
