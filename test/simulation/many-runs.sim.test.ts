@@ -64,7 +64,8 @@ describe('many small runs beside a large one', () => {
         await again.db.close()
       }
       expect(mostRuns).toBeGreaterThan(8)
-      expect(mostRuns).toBeLessThan(60)
+      // 64 at most, those being merged and removed beside them.
+      expect(mostRuns).toBeLessThan(75)
     }
   })
 })
