@@ -7,6 +7,7 @@
  * In worker threads there is none either: fs-ext 2.1.1 keeps handles of one V8 isolate in static variables, and once a
  * second thread has loaded it, garbage collection may abort the process ("Check failed", "Fatal error").
  */
+import { createRequire } from 'node:module'
 import { isMainThread } from 'node:worker_threads'
 
 /** What came of asking. `unsupported`: the file system, or the platform, has no such locks; nothing is known. */
@@ -22,7 +23,8 @@ const BUSY: ReadonlySet<unknown> = new Set(['EAGAIN', 'EWOULDBLOCK', 'EACCES', '
 export async function loadFlock(): Promise<Flock | null> {
   if (!isMainThread) return null
   try {
-    const { flockSync } = (await import('fs-ext')).default
+    // Not by import: for a module that is CommonJS anyway that takes the first opening several times as long.
+    const { flockSync } = createRequire(import.meta.url)('fs-ext') as typeof import('fs-ext').default
     if (typeof flockSync !== 'function') return null
     return (fd, mode) => {
       try {

@@ -220,7 +220,8 @@ export class NodeStorage implements Storage {
 
   /**
    * One level at a time, each durable before the next, so that at most the last can be missing from the disk when a process
-   * died in between; therefore the level above one that exists, and above one that was made, is synced as well.
+   * died in between; therefore the level above the parent of one that was made is synced as well. Where nothing is made nothing
+   * is synced: whoever relies on a directory that was found syncs what is above it before the first file that counts.
    */
   async #make(directory: string, hasParent = false): Promise<void> {
     const { calls } = this.#system
@@ -231,8 +232,7 @@ export class NodeStorage implements Storage {
       if (isMissing(error) && !hasParent && parent !== directory) {
         await this.#make(parent)
         await this.#make(directory, true)
-      } else if (await this.#isDirectory(directory)) await this.#syncIfAllowed(parent)
-      else throw error
+      } else if (!(await this.#isDirectory(directory))) throw error
       return
     }
     if (this.#system.platform !== 'win32') {

@@ -92,7 +92,7 @@ export interface Storage {
   list(directory: string): Promise<DirectoryEntry[]>
   /**
    * Makes a directory of mode 0700, with those above it that are missing; each new name is durable on return. Does nothing
-   * if it exists.
+   * if it exists, also if that is the work of somebody who died before its name was durable.
    */
   makeDirectory(directory: string): Promise<void>
   /** Removes an empty directory. One that is missing is fine. */

@@ -61,6 +61,9 @@ import { LogWriter } from './writer.ts'
 /** A first segment, made while somebody waits for the opening, is no larger than this. */
 const FIRST_SEGMENT_BYTES = 256 << 10
 
+/** Segments opened at once; each is one call for a thread of the pool, of which there are four as a rule. */
+const OPENED_AT_ONCE = 8
+
 /** A listed segment and what its header says; null if it is damaged. */
 interface FoundSegment {
   readonly reader: SegmentReader
@@ -209,6 +212,8 @@ class Recovery {
   #tail: Tail | null
   /** How many segments of `#found` stay as they are; the next one is started. */
   #kept: number
+  /** Files with the name of a segment that are not listed. Nobody else makes any while the directory is locked. */
+  #unlisted: readonly number[]
   /** What the next header says of what came before it, unless there is a tail. */
   #predecessor: Predecessor
   #sequence: number
@@ -223,20 +228,34 @@ class Recovery {
     this.#recovered = []
     this.#tail = null
     this.#kept = 0
+    this.#unlisted = []
     this.#predecessor = { predecessor: 0, predecessorEnd: 0, predecessorEpoch: 0, lastSequence: start.sequence }
     this.#sequence = start.sequence
   }
 
   /** Opens every listed segment and reads its header. */
   async find(): Promise<void> {
-    const { firstSegment, lastSegment, databaseId, readOnly } = this.#start
-    for (let number = firstSegment; number <= lastSegment; number++) {
-      const mode = readOnly ? 'read' : 'write'
-      const reader = await openSegment(this.#storage, this.#directory, number, mode, this.#seed, this.#memory)
-      this.#found.push({ reader, header: null })
-      const header = await reader.readHeader(databaseId)
-      this.#found[this.#found.length - 1] = { reader, header }
+    const { firstSegment, lastSegment, databaseId } = this.#start
+    for (let from = firstSegment; from <= lastSegment; from += OPENED_AT_ONCE) {
+      await this.#open(from, Math.min(lastSegment, from + OPENED_AT_ONCE - 1))
     }
+    // One after the other: they are read into the same memory.
+    for (const [index, { reader }] of this.#found.entries()) {
+      this.#found[index] = { reader, header: await reader.readHeader(databaseId) }
+    }
+  }
+
+  /** Opens some segments at once, as each is a few calls that wait. Throws what is wrong with the first that cannot be opened. */
+  async #open(from: number, to: number): Promise<void> {
+    const mode = this.#start.readOnly ? 'read' : 'write'
+    const numbers = Array.from({ length: to - from + 1 }, (_, i) => from + i)
+    const opened = await Promise.allSettled(
+      numbers.map((number) => openSegment(this.#storage, this.#directory, number, mode, this.#seed, this.#memory)),
+    )
+    // What was opened is known before anything is thrown, so that it is closed.
+    for (const result of opened)
+      if (result.status === 'fulfilled') this.#found.push({ reader: result.value, header: null })
+    for (const result of opened) if (result.status === 'rejected') throw result.reason
   }
 
   /** What was written has been synced, so that a failure to close loses nothing. */
@@ -358,7 +377,8 @@ class Recovery {
 
   /** Files with the name of a segment that are not listed: left over, unless one was started. */
   async checkUnlisted(): Promise<void> {
-    for (const number of await this.#unlisted()) {
+    this.#unlisted = await this.#findUnlisted()
+    for (const number of this.#unlisted) {
       if (number <= this.#start.lastSegment) continue
       const reader = await openSegment(this.#storage, this.#directory, number, 'read', this.#seed, this.#memory)
       try {
@@ -370,7 +390,7 @@ class Recovery {
     }
   }
 
-  async #unlisted(): Promise<number[]> {
+  async #findUnlisted(): Promise<number[]> {
     const { firstSegment, lastSegment } = this.#start
     const numbers: number[] = []
     for (const { name, kind } of await this.#storage.list(this.#directory)) {
@@ -391,7 +411,7 @@ class Recovery {
     // The epoch becomes durable before anything bears it; and with it the list, which the process before may have replaced
     // without living to see that last: nothing that an older list may name is removed before.
     await hooks.reserve(firstSegment, last)
-    const unlisted = await this.#unlisted()
+    const unlisted = this.#unlisted
     for (const number of unlisted) await this.#storage.remove(segmentPath(this.#directory, number))
     if (unlisted.length > 0) await this.#storage.syncDirectory(this.#directory)
     const poolConfig: PoolConfig = {
@@ -415,7 +435,7 @@ class Recovery {
       const { number, fileBytes } = taken
       const header = { ...this.#predecessor, started: true, segment: number, epoch, fileBytes }
       await taken.file.write(encodeHeader(header, databaseId, seed), 0)
-      await taken.file.sync()
+      if (!taken.file.synced) await taken.file.sync()
       const segment = new ActiveSegment(taken, epoch, next)
       const sealed = this.#recovered
       return new LogWriter(config, hooks, pool, { databaseId, seed, epoch, segment, sequence: this.#sequence, sealed })

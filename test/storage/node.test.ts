@@ -431,13 +431,22 @@ describe('platforms', () => {
     expect(synced.indexOf('')).toBeLessThan(synced.indexOf('/x'))
     synced.length = 0
     await spying.makeDirectory(at('x/y'))
-    expect(synced).toEqual(['/x'])
+    expect(synced).toEqual([])
     synced.length = 0
     await spying.makeDirectory(at('x/y/z'))
     expect(synced).toEqual(['/x/y', '/x'])
-    const blocked = withCalls({ open: failing('EACCES', 1, fs.open) })
-    await blocked.makeDirectory(at('x/y'))
-    await expect(withCalls({ open: failing('EIO', 1, fs.open) }).makeDirectory(at('x/y'))).rejects.toThrow('EIO')
+    await withCalls({ open: failing('EIO', 1, fs.open) }).makeDirectory(at('x/y'))
+    let opened = 0
+    const blocked = withCalls({
+      open: ((path: string, flags: number, done: (error: Error | null, fd?: number) => void) => {
+        // The parent of what was made must be synced, the one above it may be none of our business.
+        if (opened++ > 0) done(Object.assign(new Error('EACCES'), { code: 'EACCES' }))
+        else fs.open(path, flags, done)
+      }) as typeof fs.open,
+    })
+    await blocked.makeDirectory(at('x/v'))
+    expect(opened).toBe(2)
+    await expect(withCalls({ open: failing('EIO', 1, fs.open) }).makeDirectory(at('x/u'))).rejects.toThrow('EIO')
     await expect(withCalls({ fsync: failing('EIO', 1, fs.fsync) }).makeDirectory(at('x/z'))).rejects.toThrow('EIO')
     expect(
       errnoOf(
