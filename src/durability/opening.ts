@@ -85,33 +85,41 @@ export async function openForWriting(
   callbacks: Callbacks,
 ): Promise<OpenedForWriting> {
   const { storage } = options
-  const inventory = takeInventory(path, await storage.list(path))
-  const found = await readManifest(storage, path)
+  const [names, manifest] = await Promise.allSettled([storage.list(path), readManifest(storage, path)])
+  // What is wrong with the names says more than what came of reading one of them.
+  const inventory = takeInventory(path, settled(names))
+  const found = settled(manifest)
   if (found === null) refuseOrphans(path, inventory)
   const root = new Root(storage, path, found ?? newManifest(options), callbacks.uncertain)
   const session = new Session(storage, path, root, inventory)
-  const opened = await openRunsAndTail(options, path, root)
+  const opening = openingOf(options, root)
+  // Runs and log are opened side by side; but nothing is written before the runs have been found right (D1).
+  const runs = openRuns(storage, path, root.value.runs, opening.cache)
+  runs.catch(() => undefined)
   try {
     if (found === null) {
       await syncAncestors(storage, path)
       await session.reserve(root.value.segments.first, root.value.segments.last)
     }
     const hooks = {
-      reserve: async (first: number, last: number): Promise<void> => session.reserve(first, last),
+      reserve: async (first: number, last: number): Promise<void> => {
+        await runs
+        await session.reserve(first, last)
+      },
       sealed: callbacks.sealed,
       poisoned: callbacks.poisoned,
       now: options.now,
     }
-    const start = logStart(root.value, opened.databaseId, session.epoch, false)
-    const log = await openLog(storage, path, start, logConfig(options), hooks, opened.tail)
+    const start = logStart(root.value, opening.databaseId, session.epoch, false)
+    const log = await openLog(storage, path, start, logConfig(options), hooks, opening.tail)
     invariant(
       log !== null && root.value.epoch === session.epoch,
       'a log that is written belongs to an epoch of its own',
     )
     root.durable = (): number => log.synced
-    return { ...opened, log }
+    return { ...opening, readers: await runs, log }
   } catch (error) {
-    for (const reader of opened.readers) await reader.close().catch(() => undefined)
+    for (const reader of await runs.catch(() => [])) await reader.close().catch(() => undefined)
     throw error
   }
 }
@@ -142,7 +150,8 @@ export async function openForReading(options: DirectoryOptions, path: string): P
   const root = new Root(storage, path, found, () => undefined)
   let opened: Opened | undefined
   try {
-    opened = await openRunsAndTail(options, path, root)
+    const opening = openingOf(options, root)
+    opened = { ...opening, readers: await openRuns(storage, path, found.runs, opening.cache) }
     const hooks = {
       reserve: async (): Promise<void> => invariant(false, 'a log that is only read reserves nothing'),
       sealed: (): void => undefined,
@@ -168,11 +177,16 @@ async function refuseIfWritten(storage: Storage, path: string, found: Manifest):
   throw new VarveError('LOCKED', `${path} was written to while it was being opened for reading: try again`)
 }
 
-async function openRunsAndTail(options: DirectoryOptions, path: string, root: Root): Promise<Opened> {
+function settled<T>(result: PromiseSettledResult<T>): T {
+  if (result.status === 'rejected') throw result.reason
+  return result.value
+}
+
+/** What there is before any file has been opened. */
+function openingOf(options: DirectoryOptions, root: Root): Omit<Opened, 'readers'> {
   const databaseId = Uint8Array.from(Buffer.from(root.value.databaseId, 'hex'))
   const cache = new BlockCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES)
-  const readers = await openRuns(options.storage, path, root.value.runs, cache)
-  return { root, readers, cache, databaseId, tail: new MemoryRun(hashSeedOf(databaseId), root.value.sequence) }
+  return { root, cache, databaseId, tail: new MemoryRun(hashSeedOf(databaseId), root.value.sequence) }
 }
 
 function logStart(manifest: Manifest, databaseId: Uint8Array, epoch: number, readOnly: boolean): LogStart {

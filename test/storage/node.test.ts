@@ -438,11 +438,9 @@ describe('platforms', () => {
     await withCalls({ open: failing('EIO', 1, fs.open) }).makeDirectory(at('x/y'))
     let opened = 0
     const blocked = withCalls({
-      open: ((path: string, flags: number, done: (error: Error | null, fd?: number) => void) => {
-        // The parent of what was made must be synced, the one above it may be none of our business.
-        if (opened++ > 0) done(Object.assign(new Error('EACCES'), { code: 'EACCES' }))
-        else fs.open(path, flags, done)
-      }) as typeof fs.open,
+      // The parent of what was made must be synced, the one above it may be none of our business.
+      open: (...args: never[]) =>
+        opened++ > 0 ? failing('EACCES', 1, fs.open)(...args) : failing('', 0, fs.open)(...args),
     })
     await blocked.makeDirectory(at('x/v'))
     expect(opened).toBe(2)
