@@ -30,7 +30,7 @@
  * equal host names and no such process then suffice for `gone`. On a Linux without (a fitting) /proc nothing is ever `gone`
  * by its pid.
  */
-import { readFileSync, readdirSync, readlinkSync, statSync } from 'node:fs'
+import { closeSync, openSync, readSync, readdirSync, readlinkSync, statSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { threadId } from 'node:worker_threads'
 import { errnoOf } from './storage.ts'
@@ -93,10 +93,10 @@ export function identifySelf(): ProcessIdentity {
   try {
     // A /proc of another pid namespace would speak of other processes.
     if (readlinkSync('/proc/self') !== String(process.pid)) throw new Error('/proc is of another namespace')
-    const sighting = parseStat(readFileSync('/proc/self/stat', 'latin1'))
+    const sighting = parseStat(readFact('/proc/self/stat'))
     return {
       ...known,
-      boot: readFileSync('/proc/sys/kernel/random/boot_id', 'latin1').trim() || null,
+      boot: readFact('/proc/sys/kernel/random/boot_id').trim() || null,
       namespace: `${readlinkSync('/proc/self/ns/pid')} ${timeNamespace()}`,
       started: sighting?.started ?? null,
     }
@@ -104,6 +104,19 @@ export function identifySelf(): ProcessIdentity {
     return { ...known, boot: null, namespace: null, started: null }
   }
 }
+
+/** One line of /proc, which is always shorter than this, in one read: an opening waits for it. */
+function readFact(path: string): string {
+  const fd = openSync(path, 'r')
+  try {
+    const bytes = Buffer.alloc(MAX_FACT_BYTES)
+    return bytes.toString('latin1', 0, readSync(fd, bytes, 0, bytes.length, 0))
+  } finally {
+    closeSync(fd)
+  }
+}
+
+const MAX_FACT_BYTES = 4096
 
 /** Kernels before 5.6 have none. */
 function timeNamespace(): string {
@@ -122,7 +135,7 @@ export function sightPid(pid: number): PidSighting {
     if (errnoOf(error) === 'ESRCH') return { exists: false }
   }
   try {
-    const stat = parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
+    const stat = parseStat(readFact(`/proc/${pid}/stat`))
     if (stat === undefined) return { exists: true, started: null }
     return stat.ended ? { exists: false } : { exists: true, started: stat.started }
   } catch {

@@ -33,7 +33,7 @@
  * Where hard links are missing (FAT, some network mounts) the lock is created exclusively and written thereafter. Others
  * then can see it empty: without flock they refuse it, and so it stays if its writer died at that instant.
  */
-import { linkSync, readdirSync, realpathSync, renameSync, statSync } from 'node:fs'
+import { linkSync, lstatSync, readdirSync, realpathSync, renameSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VarveError } from '../errors.ts'
@@ -146,7 +146,7 @@ export async function probeLock(directory: string, surroundings: Partial<LockSur
 
 async function survey(directory: string, given: Partial<LockSurroundings>): Promise<Place> {
   // The path is resolved before anything is awaited: the working directory may change meanwhile.
-  const root = onDisk('lock the directory', directory, () => realpathSync(directory))
+  const root = onDisk('lock the directory', directory, () => realpathSync.native(directory))
   return {
     shown: directory,
     root,
@@ -285,8 +285,9 @@ function refusalOf(place: Place, path: string, found: FoundFile | UnreadableFile
 /** Removes what the dead left of their attempts (L4). */
 function sweep(place: Place): void {
   try {
-    for (const entry of readdirSync(place.root, { withFileTypes: true })) {
-      if (entry.isFile() && LEFTOVER.test(entry.name)) removeQuietly(join(place.root, entry.name))
+    for (const name of readdirSync(place.root)) {
+      const path = join(place.root, name)
+      if (LEFTOVER.test(name) && lstatSync(path).isFile()) removeQuietly(path)
     }
   } catch {
     // They take room and do no harm.
