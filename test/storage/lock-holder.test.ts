@@ -187,6 +187,8 @@ describe('what is seen of processes', () => {
     try {
       const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)))
       expect(sightPid(pid)).toMatchObject({ exists: true })
+      // The shell itself would ask.
+      await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, 'latin1')).toBe('sleep\n')
       process.kill(pid, 'SIGKILL')
       await expect.poll(() => readFileSync(`/proc/${pid}/stat`, 'latin1')).toMatch(/\) Z /)
       expect(sightPid(pid)).toEqual({ exists: false })
