@@ -1,3 +1,4 @@
+import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { defineConfig, type ViteUserConfig } from 'vitest/config'
 
@@ -24,6 +25,8 @@ const config: ViteUserConfig = defineConfig({
     // Processes rather than threads: tests that weigh the heap need one of their own, and only a process takes --expose-gc.
     pool: 'forks',
     execArgv: ['--expose-gc'],
+    // The default leaves one processor to the main process, which has next to nothing to do.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     testTimeout: 30_000 * patience,
     hookTimeout: 30_000 * patience,
     typecheck: {
