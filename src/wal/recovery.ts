@@ -212,8 +212,6 @@ class Recovery {
   #tail: Tail | null
   /** How many segments of `#found` stay as they are; the next one is started. */
   #kept: number
-  /** Files with the name of a segment that are not listed. Nobody else makes any while the directory is locked. */
-  #unlisted: readonly number[]
   /** What the next header says of what came before it, unless there is a tail. */
   #predecessor: Predecessor
   #sequence: number
@@ -228,7 +226,6 @@ class Recovery {
     this.#recovered = []
     this.#tail = null
     this.#kept = 0
-    this.#unlisted = []
     this.#predecessor = { predecessor: 0, predecessorEnd: 0, predecessorEpoch: 0, lastSequence: start.sequence }
     this.#sequence = start.sequence
   }
@@ -377,8 +374,7 @@ class Recovery {
 
   /** Files with the name of a segment that are not listed: left over, unless one was started. */
   async checkUnlisted(): Promise<void> {
-    this.#unlisted = await this.#findUnlisted()
-    for (const number of this.#unlisted) {
+    for (const number of await this.#unlisted()) {
       if (number <= this.#start.lastSegment) continue
       const reader = await openSegment(this.#storage, this.#directory, number, 'read', this.#seed, this.#memory)
       try {
@@ -390,7 +386,7 @@ class Recovery {
     }
   }
 
-  async #findUnlisted(): Promise<number[]> {
+  async #unlisted(): Promise<number[]> {
     const { firstSegment, lastSegment } = this.#start
     const numbers: number[] = []
     for (const { name, kind } of await this.#storage.list(this.#directory)) {
@@ -411,7 +407,7 @@ class Recovery {
     // The epoch becomes durable before anything bears it; and with it the list, which the process before may have replaced
     // without living to see that last: nothing that an older list may name is removed before.
     await hooks.reserve(firstSegment, last)
-    const unlisted = this.#unlisted
+    const unlisted = await this.#unlisted()
     for (const number of unlisted) await this.#storage.remove(segmentPath(this.#directory, number))
     if (unlisted.length > 0) await this.#storage.syncDirectory(this.#directory)
     const poolConfig: PoolConfig = {

@@ -48,6 +48,16 @@ describe('close', () => {
     }
   })
 
+  it('rejects if its own checkpoint fails half way, as what was relaxed is not on disk then', async () => {
+    const storage = new SimulatedStorage({ seed: 3 })
+    const directory = await Directory.open(optionsFor(storage, { durability: 'relaxed', tailBytes: 0 }))
+    await write(directory, new Ledger(), 5, new Random('half'))
+    storage.fail({ kind: 'EROFS', operation: 'rename', path: /manifest$/, times: 100 })
+    await expect(directory.close()).rejects.toMatchObject({ code: 'POISONED' })
+    expect(storage.openFiles).toEqual([])
+    expect(storage.log.at(-1)?.name).toBe('unlock')
+  })
+
   it('keeps everything over ten sessions, and makes a run of many small logs', async () => {
     const storage = new SimulatedStorage()
     const ledger = new Ledger()
