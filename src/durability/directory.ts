@@ -270,9 +270,10 @@ export class Directory {
   }
 
   async #close(): Promise<void> {
+    const known = this.log?.poisoned ?? null
     await Promise.allSettled(this.#walks)
     const failures: unknown[] = []
-    if (this.#writing !== null) failures.push(...(await this.#closeLog(this.#writing)))
+    if (this.#writing !== null) failures.push(...(await this.#closeLog(this.#writing, known)))
     await this.#sources.close()
     await this.#writing?.background.close().catch(() => undefined)
     try {
@@ -287,8 +288,7 @@ export class Directory {
    * What went wrong, unless it was known before. There is no flush before the checkpoint: it could wait for ever for a segment
    * that cannot be made, while closing the log makes do with the segment that is there.
    */
-  async #closeLog({ log, checkpointer }: Writing): Promise<unknown[]> {
-    const known = log.poisoned
+  async #closeLog({ log, checkpointer }: Writing, known: VarveError | null): Promise<unknown[]> {
     const failures: unknown[] = []
     const uncoveredBytes = log.sealedBytes + log.activeBytes
     const last = log.poisoned === null && uncoveredBytes > (this.#options.tailBytes ?? DEFAULT_TAIL_BYTES)
@@ -299,6 +299,8 @@ export class Directory {
       failures.push(error)
     }
     if (log.poisoned === null) await this.#noteEnd(log)
+    // Poisoned on the way here, by the last checkpoint for one: what `relaxed` had not synced may be lost, and nobody was told.
+    else if (failures.length === 0) failures.push(log.poisoned)
     return known === null ? failures : []
   }
 

@@ -181,6 +181,24 @@ describe('close', () => {
   })
 })
 
+describe('close in relaxed', () => {
+  it.each([false, true])(
+    'rejects if a manifest fails on the way, before anybody was told (checkpoint under way: %s)',
+    async (underWay) => {
+      const storage = new SimulatedStorage({ seed: 2, synced: false })
+      const flush = { intervalMs: Infinity, commits: Infinity, bytes: Infinity }
+      const directory = await Directory.open(optionsFor(storage, { durability: 'relaxed', flush, tailBytes: 0 }))
+      const ledger = new Ledger()
+      await write(directory, ledger, 4, new Random('relaxed'))
+      storage.fail({ kind: 'EROFS', operation: 'rename', path: /manifest/, times: 1000 })
+      const checkpoint = underWay ? directory.checkpoint().catch(() => undefined) : null
+      await expect(directory.close()).rejects.toMatchObject({ code: 'POISONED' })
+      await checkpoint
+      expect(storage.openFiles).toEqual([])
+    },
+  )
+})
+
 describe('checkpoints in the background', () => {
   it('come by themselves, keep the log and the number of runs small, and give their files back', async () => {
     const storage = new SimulatedStorage({ maxDelayTurns: 0 })
