@@ -206,8 +206,8 @@ export class Directory {
       else if (this.sequence > this.#root.value.sequence) {
         throw new VarveError(
           'READ_ONLY',
-          `${this.#path} was not closed properly, and opened read-only its log stays as it is: ` +
-            'open it once for writing, then make the backup',
+          `the newest commits of ${this.#path} are in its log only, and a read-only opening cannot move them: ` +
+            'make the backup from an opening for writing',
         )
       }
       const { manifest, version } = await this.#root.hold((value) => ({
