@@ -9,11 +9,12 @@
  * B2  The directory was missing or empty, and is locked while it is written: nothing of anybody else's is touched.
  * B3  A backup that fails removes the files that it made, and the directory, if it made that.
  */
-import { dirname, join, resolve, sep } from 'node:path'
+import { join, sep } from 'node:path'
 import { VarveError } from '../errors.ts'
 import { BlockCache, type Manifest, RunReader, type RunSummary, runFileName, writeManifest } from '../runs/index.ts'
-import { type Storage, type StorageFile, errnoOf, isMissing } from '../storage/index.ts'
-import type { ProgressListener } from './options.ts'
+import { type Storage, type StorageFile, isMissing } from '../storage/index.ts'
+import { syncAncestors } from './files.ts'
+import { type ProgressListener, report } from './progress.ts'
 
 const CHUNK_BYTES = 1024 * 1024
 // Checking a copy reads each of its blocks once, so that keeping them is of no use.
@@ -179,30 +180,5 @@ function progressOf({ manifest, onProgress }: BackupJob): Progress {
       passed += bytes
       report(onProgress, Math.min(totalBytes, Math.floor(passed / 2)), totalBytes)
     },
-  }
-}
-
-/** Calls a listener; what it throws is its own affair. */
-export function report(listener: ProgressListener | undefined, doneBytes: number, totalBytes: number): void {
-  if (listener === undefined) return
-  try {
-    listener({ doneBytes, totalBytes })
-  } catch {
-    // The walk goes on: a display that fails must not cost a backup.
-  }
-}
-
-/**
- * Makes the names of all directories above `directory` durable. An earlier attempt may have made them and been killed
- * before it had synced; those that we may not read were not made by us.
- */
-export async function syncAncestors(storage: Storage, directory: string): Promise<void> {
-  for (let path = resolve(directory); dirname(path) !== path; path = dirname(path)) {
-    try {
-      await storage.syncDirectory(dirname(path))
-    } catch (error) {
-      const errno = errnoOf(error)
-      if (errno !== 'EACCES' && errno !== 'EPERM') throw error
-    }
   }
 }

@@ -18,14 +18,8 @@ import { writeBackup } from './backup.ts'
 import { Catalogue } from './catalogue.ts'
 import { Checkpointer } from './checkpointer.ts'
 import { type Callbacks, type Opened, checkpointBytesOf, openForReading, openForWriting } from './opening.ts'
-import type {
-  CatalogueEntry,
-  CheckpointReport,
-  DirectoryOptions,
-  DirectoryStats,
-  ProgressListener,
-  VerifyReport,
-} from './options.ts'
+import type { CatalogueEntry, CheckpointReport, DirectoryOptions, DirectoryStats, VerifyReport } from './options.ts'
+import type { ProgressListener } from './progress.ts'
 import type { Root } from './root.ts'
 import { Sources } from './sources.ts'
 import { verifyFiles } from './verify.ts'

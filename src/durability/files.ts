@@ -5,8 +5,11 @@
  * and is neither read, removed nor counted. What has one of our names must be a regular file: a directory, a FIFO or a
  * symbolic link there is refused before anything opens it.
  */
+import { dirname, resolve } from 'node:path'
 import { VarveError } from '../errors.ts'
-import type { DirectoryEntry } from '../storage/index.ts'
+import { RUN_LEFTOVER_NAME, RUN_NAME } from '../runs/index.ts'
+import { type DirectoryEntry, type Storage, errnoOf } from '../storage/index.ts'
+import { segmentOfName } from '../wal/index.ts'
 
 /** What is in a directory under names of ours. */
 export interface Inventory {
@@ -19,14 +22,9 @@ export interface Inventory {
   readonly temporary: readonly string[]
 }
 
-const NUMBERED = /^(?:wal-(\d{12})\.log|run-(\d{12})\.run)$/
-// The lock clears its own temporary files away: another process may be using one right now.
-const TEMPORARY = /^(?:manifest|wal-\d{12}\.log|run-\d{12}\.run)\.tmp-[0-9a-f]{16}$/
-
-/** Name of segment `number`. */
-export function segmentName(number: number): string {
-  return `wal-${String(number).padStart(12, '0')}.log`
-}
+const MANIFEST = 'manifest'
+// The log makes its files under their own names; the lock clears its temporary ones away: another process may be using one.
+const MANIFEST_LEFTOVER = /^manifest\.tmp-[0-9a-f]{16}$/
 
 /**
  * Sorts what was found in `directory`. Throws `CORRUPTION` if something that is not a regular file has one of our names.
@@ -37,9 +35,10 @@ export function takeInventory(directory: string, entries: readonly DirectoryEntr
   const runs: number[] = []
   const temporary: string[] = []
   for (const { name, kind } of entries) {
-    const match = NUMBERED.exec(name)
-    const isTemporary = match === null && TEMPORARY.test(name)
-    if (match === null && !isTemporary && name !== 'manifest') continue
+    const segment = segmentOfName(name)
+    const run = RUN_NAME.exec(name)?.[1]
+    const isTemporary = MANIFEST_LEFTOVER.test(name) || RUN_LEFTOVER_NAME.test(name)
+    if (segment === null && run === undefined && !isTemporary && name !== MANIFEST) continue
     if (kind !== 'file') {
       const what = kind === 'directory' ? 'a directory' : 'not a regular file'
       throw new VarveError(
@@ -47,13 +46,27 @@ export function takeInventory(directory: string, entries: readonly DirectoryEntr
         `${directory}/${name} is ${what}, where a database keeps a file of its own: move it away, or restore the file`,
       )
     }
-    if (match === null) {
-      if (isTemporary) temporary.push(name)
-      else manifest = true
-    } else if (match[1] !== undefined) segments.push(Number(match[1]))
-    else runs.push(Number(match[2]))
+    if (segment !== null) segments.push(segment)
+    else if (run !== undefined) runs.push(Number(run))
+    else if (isTemporary) temporary.push(name)
+    else manifest = true
   }
   segments.sort((a, b) => a - b)
   runs.sort((a, b) => a - b)
   return { manifest, segments, runs, temporary }
+}
+
+/**
+ * Makes the names of all directories above `directory` durable. An earlier attempt may have made them and been killed
+ * before it had synced; those that we may not read were not made by us.
+ */
+export async function syncAncestors(storage: Storage, directory: string): Promise<void> {
+  for (let path = resolve(directory); dirname(path) !== path; path = dirname(path)) {
+    try {
+      await storage.syncDirectory(dirname(path))
+    } catch (error) {
+      const errno = errnoOf(error)
+      if (errno !== 'EACCES' && errno !== 'EPERM') throw error
+    }
+  }
 }

@@ -7,5 +7,5 @@ export type {
   DirectoryHooks,
   DirectoryOptions,
   DirectoryStats,
-  ProgressListener,
 } from './options.ts'
+export type { ProgressListener } from './progress.ts'

@@ -21,15 +21,12 @@ import {
   runFileName,
 } from '../runs/index.ts'
 import { type DirectoryEntry, type Storage, isMissing } from '../storage/index.ts'
-import { type LogConfig, type LogStart, type LogWriter, openLog } from '../wal/index.ts'
-import { syncAncestors } from './backup.ts'
-import { type Inventory, segmentName, takeInventory } from './files.ts'
+import { type LogConfig, type LogStart, type LogWriter, openLog, segmentName } from '../wal/index.ts'
+import { type Inventory, syncAncestors, takeInventory } from './files.ts'
 import type { DirectoryOptions } from './options.ts'
 import { Root } from './root.ts'
 import { openRuns } from './sources.ts'
 
-const DEFAULT_SEGMENT_BYTES = 8 * 1024 * 1024
-const DEFAULT_POOL_SIZE = 2
 const DEFAULT_CACHE_BYTES = 32 * 1024 * 1024
 const LEAST_CHECKPOINT_BYTES = 64 * 1024 * 1024
 /** Log that may wait for a checkpoint before commits do, in checkpoints. */
@@ -61,12 +58,11 @@ export interface Callbacks {
 
 /** How much sealed log makes a checkpoint due. */
 export function checkpointBytesOf({ checkpointBytes, wal }: DirectoryOptions): number {
-  return checkpointBytes ?? Math.max(LEAST_CHECKPOINT_BYTES, wal.segmentBytes ?? DEFAULT_SEGMENT_BYTES)
+  return checkpointBytes ?? Math.max(LEAST_CHECKPOINT_BYTES, wal.segmentBytes)
 }
 
 function logConfig(options: DirectoryOptions): LogConfig {
-  const segmentBytes = options.wal.segmentBytes ?? DEFAULT_SEGMENT_BYTES
-  const poolSize = options.wal.poolSize ?? DEFAULT_POOL_SIZE
+  const { segmentBytes, poolSize } = options.wal
   return {
     durability: options.durability,
     segmentBytes,

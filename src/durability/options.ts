@@ -16,10 +16,10 @@ export interface DirectoryOptions {
   /** `relaxed`: a sync starts at the first of these. */
   readonly flush: { readonly intervalMs: number; readonly commits: number; readonly bytes: number }
   readonly wal: {
-    /** Size of a log segment. Default 8 MiB. */
-    readonly segmentBytes?: number | undefined
-    /** Empty segments kept ready. Default 2. */
-    readonly poolSize?: number | undefined
+    /** Size of a log segment. */
+    readonly segmentBytes: number
+    /** Empty segments kept ready. */
+    readonly poolSize: number
   }
   /** Nothing is written, not even a lock: the directory must be held by nobody. */
   readonly readOnly: boolean
@@ -74,9 +74,6 @@ export interface CatalogueEntry {
   readonly entries: number
   readonly bytes: number
 }
-
-/** Called as a long walk goes on. What it throws is ignored. */
-export type ProgressListener = (progress: { readonly doneBytes: number; readonly totalBytes: number }) => void
 
 /** What {@link Directory.verify} found. */
 export interface VerifyReport {

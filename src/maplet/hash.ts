@@ -171,7 +171,7 @@ function mix(x: number): number {
 export function hashKeyed(key: Key, seed: HashSeed): number {
   if (typeof key === 'string') return hashKeyedString(key, seed)
   const count = spellKey(key)
-  return sip(words, count, ~count, seed)
+  return halfSipHash(words, count, ~count, seed)
 }
 
 const shortString = new Int32Array(256)
@@ -184,16 +184,22 @@ function hashKeyedString(key: string, seed: HashSeed): number {
   const even = length & ~1
   for (let i = 0; i < even; i += 2) target[i >>> 1] = key.charCodeAt(i) | (key.charCodeAt(i + 1) << 16)
   if (even < length) target[even >>> 1] = key.charCodeAt(even)
-  return sip(target, count, length, seed)
+  return halfSipHash(target, count, length, seed)
 }
 
 /**
- * HalfSipHash-1-3 over `count` words and a last one, which says how long the key is: a number of code units, or for all
- * that is not a string the complement of a number of words.
+ * HalfSipHash-1-3 with 64 bits of output over `count` words and a last one, which says how long what is hashed is. Returns the
+ * upper half, signed; the lower one is left in {@link hashLow}. Keys in memory end with a number of code units, or for all that
+ * is not a string with the complement of a number of words; stored keys end as the authors have it.
  *
  * The round is written out twice: as a function it would have to keep its four words in memory.
  */
-function sip(source: Int32Array, count: number, last: number, seed: HashSeed): number {
+export function halfSipHash(
+  source: Int32Array,
+  count: number,
+  last: number,
+  seed: { readonly key0: number; readonly key1: number },
+): number {
   let v0 = seed.key0
   let v1 = seed.key1 ^ 0xee
   let v2 = 0x6c79_6765 ^ seed.key0

@@ -70,7 +70,8 @@ export function segmentPath(directory: string, segment: number): string {
   return join(directory, segmentName(segment))
 }
 
-function segmentName(segment: number): string {
+/** The name of the file of a segment. */
+export function segmentName(segment: number): string {
   return `wal-${String(segment).padStart(12, '0')}.log`
 }
 

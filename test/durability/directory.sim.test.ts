@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import { Directory, type DirectoryOptions } from '../../src/durability/index.ts'
-import { segmentName } from '../../src/durability/files.ts'
+import { segmentName } from '../../src/wal/index.ts'
 import { readManifest, runFileName } from '../../src/runs/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { Random, runs, seed } from '../support/random.ts'

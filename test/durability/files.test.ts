@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { Catalogue, mergedTables } from '../../src/durability/catalogue.ts'
-import { segmentName, takeInventory } from '../../src/durability/files.ts'
+import { takeInventory } from '../../src/durability/files.ts'
+import { segmentName } from '../../src/wal/index.ts'
 
 const file = (name: string): { name: string; kind: 'file' } => ({ name, kind: 'file' })
 
