@@ -150,6 +150,21 @@ describe('close', () => {
     await expectKept(storage, ledger)
   })
 
+  it.each([
+    ['full', true],
+    ['full', false],
+    ['relaxed', true],
+    ['relaxed', false],
+  ] as const)('leaves nothing that a power failure could take (%s, O_DSYNC: %s)', async (durability, synced) => {
+    const storage = new SimulatedStorage({ seed: 4, synced })
+    const directory = await Directory.open(optionsFor(storage, { durability, tailBytes: Infinity }))
+    await write(directory, new Ledger(), 5, new Random('closed'))
+    await directory.close()
+    // But for the lock, whose removal needs no sync: what is left of it is that of a dead process.
+    const durable = imageOf(storage.crash({ survival: 'none' }))
+    for (const [path, bytes] of imageOf(storage)) expect([path, durable.get(path)]).toEqual([path, bytes])
+  })
+
   it('returns after poisoning, without another word', async () => {
     const storage = new SimulatedStorage({ seed: 2 })
     const poisoned: VarveError[] = []
