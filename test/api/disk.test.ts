@@ -282,6 +282,37 @@ describe('on disk', () => {
     await session((db) => expect(db.handle().count()).toBe(22))
   })
 
+  it('a refusal is told when what it tells of is on disk, like everything that was seen', async () => {
+    const disk = new SimulatedStorage({ seed: 1 })
+    const db = await openWith<string, number>({ path: '/db' }, { storage: disk, background: 'inline' })
+    const main = db.handle()
+    await main.set('a', 1)
+    disk.fail({ kind: 'stall', operation: 'write', path: /wal-/, times: 1000 })
+    const begun = main.begin()
+    begun.set('a', (begun.get('a') as number) + 1)
+    const calls: Promise<unknown>[] = [
+      main.transaction(
+        (tx) => {
+          tx.set('a', (tx.get('a') as number) + 1)
+          void main.set('a', 10)
+        },
+        { retries: 0 },
+      ),
+      begun.commit(),
+      main.transaction(() => Promise.reject(new RangeError('mine'))),
+      main.transaction((tx) => tx.get('a'), { readOnly: true }),
+    ].map((call) =>
+      call.then(
+        () => 'done',
+        (error: Error) => (error as VarveError).code ?? error.name,
+      ),
+    )
+    for (const call of calls) expect(await Promise.race([call, turns(50)])).toBe('waits')
+    disk.heal()
+    expect(await Promise.all(calls)).toEqual(['WRITE_CONFLICT', 'WRITE_CONFLICT', 'RangeError', 'done'])
+    await db.close()
+  })
+
   it('a full disk refuses what would need room before it has happened, synchronous transactions too, and nothing else', async () => {
     const disk = new SimulatedStorage({ seed: 1 })
     const db = await openWith<string, unknown>(
