@@ -6,12 +6,13 @@
  *   commit  = type 1: sequence u64 · time f64 (ms) · item*        items to the end of the body
  *   table   = type 2: JSON of a TableDefinition in UTF-8
  *   item    = 1 · table · key length · key · size · value length · value       put
+ *           | 17 · table · key length · key · expires at f64 (ms) · size · value length · value       put that expires
  *           | 2 · table · key length · key                                     delete
  *           | 3 · table · zigzag entries · zigzag bytes                        change of a table's size
  *   table, lengths, size: unsigned LEB128 up to 2^53; key: the order-preserving encoding.
  *
- * A type or a kind that is not listed is refused: it is how a newer format is known. Bit 4 of the kind (0x10) is kept
- * free for an instant of expiry behind the key.
+ * A type or a kind that is not listed is refused: it is how a newer format is known. An instant of expiry is finite and
+ * greater than 0; what does not expire is written as it was before anything could, so older versions can read it.
  *
  * I1  A record stands wholly in one group; a group is taken as a whole or not at all. So is, therefore, a transaction.
  * I2  Nothing a record says of lengths is believed beyond the bytes that are there.
@@ -38,7 +39,8 @@ export interface TableDefinition {
 export interface RecordSink {
   /** `timeMs` is the logged instant of the commit. */
   commit(sequence: number, timeMs: number): void
-  put(table: number, key: Uint8Array, size: number, value: Uint8Array): void
+  /** `expiresAt` in ms since 1970; 0 is never. */
+  put(table: number, key: Uint8Array, size: number, value: Uint8Array, expiresAt: number): void
   remove(table: number, key: Uint8Array): void
   /** By how much the commit changed the entries and the accounted bytes of a table. */
   resized(table: number, entries: number, bytes: number): void
@@ -51,11 +53,13 @@ const TABLE = 2
 const PUT = 1
 const DELETE = 2
 const RESIZED = 3
+/** A put, with the bit that says that an instant of expiry follows the key. */
+const PUT_EXPIRING: number = PUT | 0x10
 
 const RECORD_HEADER_BYTES = 5
 const COMMIT_HEADER_BYTES = 16
 
-/** What an item may take besides key and value: kind, table, length of the key, size, length of the value. */
+/** What an item may take besides key and value: kind, table, length of the key, expiry, size, length of the value. */
 const ITEM_BYTES = 48
 const KEY_ITEM_BYTES = MAX_KEY_BYTES + ITEM_BYTES
 
@@ -115,14 +119,20 @@ export class RecordBuffer {
     this.at += RECORD_HEADER_BYTES + COMMIT_HEADER_BYTES
   }
 
-  put(table: number, key: Key, value: Uint8Array, size: number): void {
+  /** `expiresAt` in ms since 1970; 0 is never. */
+  put(table: number, key: Key, value: Uint8Array, size: number, expiresAt = 0): void {
+    invariant(expiresAt >= 0 && expiresAt < Infinity, 'an instant of expiry is finite and not negative')
     const length = value.length
     if (this.at + KEY_ITEM_BYTES + length > this.#limit) this.#grow(KEY_ITEM_BYTES + length)
     const bytes = this.memory.bytes
     let at = this.at
-    bytes[at] = PUT
+    bytes[at] = expiresAt === 0 ? PUT : PUT_EXPIRING
     at = writeVarint(table, bytes, at + 1)
     at = writeSizedKey(key, bytes, at)
+    if (expiresAt !== 0) {
+      this.memory.view.setFloat64(at, expiresAt, true)
+      at += 8
+    }
     at = writeVarint(size, bytes, at)
     at = writeVarint(length, bytes, at)
     if (length <= SHORT_VALUE_BYTES) {
@@ -345,11 +355,12 @@ export class RecordReader {
     const at = this.#at
     const kind = this.#bytes[at] as number
     this.#at = at + 1
-    if (kind === PUT) {
+    if (kind === PUT || kind === PUT_EXPIRING) {
       const table = this.#readVarint()
       const key = this.#readBytes(MAX_KEY_BYTES)
+      const expiresAt = kind === PUT ? 0 : this.#readExpiry()
       const size = this.#readVarint()
-      this.#sink.put(table, key, size, this.#readBytes(Infinity))
+      this.#sink.put(table, key, size, this.#readBytes(Infinity), expiresAt)
     } else if (kind === DELETE) {
       const table = this.#readVarint()
       this.#sink.remove(table, this.#readBytes(MAX_KEY_BYTES))
@@ -360,6 +371,15 @@ export class RecordReader {
     } else {
       throw this.#defect(`an operation has kind ${kind}, which this version does not know`, at)
     }
+  }
+
+  #readExpiry(): number {
+    const at = this.#at
+    if (at + 8 > this.#end) throw this.#defect('an instant of expiry is cut short', at)
+    const expiresAt = this.#view.getFloat64(at, true)
+    if (!(expiresAt > 0 && expiresAt < Infinity)) throw this.#defect('an instant of expiry is none', at)
+    this.#at = at + 8
+    return expiresAt
   }
 
   #readVarint(): number {

@@ -198,9 +198,9 @@ export class LogWriter {
     this.#gathering.records.begin(timeMs)
   }
 
-  /** `size` is what the entry counts for in the accounting of its table. */
-  put(table: number, key: Key, value: Uint8Array, size: number): void {
-    this.#gathering.records.put(table, key, value, size)
+  /** `size` is what the entry counts for in the accounting of its table; `expiresAt` in ms since 1970, 0 is never. */
+  put(table: number, key: Key, value: Uint8Array, size: number, expiresAt = 0): void {
+    this.#gathering.records.put(table, key, value, size, expiresAt)
   }
 
   remove(table: number, key: Key): void {

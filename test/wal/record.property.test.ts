@@ -25,6 +25,7 @@ const anItem = fc.oneof(
     key: aKey,
     size: aSize,
     value: fc.uint8Array({ maxLength: 700 }),
+    expiresAt: fc.oneof(fc.constant(0), fc.double({ min: Number.MIN_VALUE, max: Number.MAX_VALUE, noNaN: true })),
   }),
   fc.record({ kind: fc.constant('delete' as const), table: fc.nat(), key: aKey }),
   fc.record({
@@ -41,8 +42,11 @@ type Item = typeof anItem extends fc.Arbitrary<infer T> ? T : never
 function write(records: RecordBuffer, item: Item): string {
   switch (item.kind) {
     case 'put':
-      records.put(item.table, item.key, item.value, item.size)
-      return `put ${item.table} ${hex(encodeKey(item.key))} ${item.size} ${hex(item.value)}`
+      records.put(item.table, item.key, item.value, item.size, item.expiresAt)
+      return (
+        `put ${item.table} ${hex(encodeKey(item.key))} ${item.size} ${hex(item.value)}` +
+        (item.expiresAt === 0 ? '' : ` until ${item.expiresAt}`)
+      )
     case 'delete':
       records.remove(item.table, item.key)
       return `delete ${item.table} ${hex(encodeKey(item.key))}`
@@ -110,6 +114,7 @@ describe('records', () => {
       const records = new RecordBuffer(4096)
       records.begin(5)
       records.put(1, 'a key', new Uint8Array(random.int(300)), 300)
+      records.put(1, 'another', new Uint8Array(random.int(30)), 300, 5e12)
       records.resized(1, 1, 300)
       records.end(1)
       records.define({ id: 1, name: 'n', key: 'string', value: 'json' })
@@ -133,7 +138,20 @@ describe('records', () => {
     ['a header that is cut', [1, 16, 0]],
     ['a commit without its header', [1, 1, 0, 0, 0, 1]],
     ['a commit of length 0', [1, 0, 0, 0, 0]],
-    ['an operation of the future', [1, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x11]],
+    ['an operation of the future', [1, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12]],
+    ['a put of the future', putOf(0x21, ...float64(1))],
+    ['an expiry that is no number', putOf(0x11, ...float64(NaN))],
+    ['an expiry that never comes', putOf(0x11, ...float64(Infinity))],
+    ['an expiry of 0', putOf(0x11, ...float64(0))],
+    ['an expiry of -0', putOf(0x11, ...float64(-0))],
+    ['an expiry before 1970', putOf(0x11, ...float64(-1))],
+    [
+      'an expiry that is cut short',
+      putOf(0x11, ...float64(1))
+        .map((byte, i) => (i === 1 ? byte - 6 : byte))
+        .slice(0, -6),
+    ],
+    ['a deletion that expires', putOf(0x12, ...float64(1))],
     ['an endless number', [1, 27, 0, 0, 0, 1, ...zeros(15), 2, ...new Array<number>(10).fill(0xff)]],
     ['a key beyond the record', [1, 19, 0, 0, 0, 1, ...zeros(15), 2, 1, 200]],
     ['a time that is no number', [1, 16, 0, 0, 0, 1, ...zeros(7), 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]],
@@ -146,10 +164,47 @@ describe('records', () => {
     expect(read).toThrow(expect.objectContaining({ code: 'CORRUPTION' }))
   })
 
+  it('are what they were before anything could expire, if it does not', () => {
+    const records = new RecordBuffer(4096)
+    records.begin(0)
+    records.put(1, false, Uint8Array.of(7), 9)
+    records.put(1, false, Uint8Array.of(7), 9, 0)
+    const put = [1, 1, 1, 0x10, 9, 1, 7]
+    records.put(1, false, Uint8Array.of(7), 9, 1.5)
+    records.end(1)
+    const expiring = [0x11, 1, 1, 0x10, ...float64(1.5), 9, 1, 7]
+    expect([...payloadOf(records)].slice(21)).toEqual([...put, ...put, ...expiring])
+  })
+
+  it('are read with an expiry that is one', () => {
+    const bytes = Uint8Array.from(putOf(0x11, ...float64(1)))
+    const sink = new Collector()
+    new RecordReader(sink, 0, 0, refuse).read(bytes, bytes.length)
+    expect(sink.commits.get(1)).toContain('until 1')
+  })
+
+  it('are not written with an expiry that could not be read', () => {
+    const records = new RecordBuffer(4096)
+    records.begin(0)
+    for (const expiresAt of [NaN, Infinity, -1]) {
+      expect(() => records.put(1, 'k', new Uint8Array(1), 1, expiresAt)).toThrow('an instant of expiry')
+    }
+  })
+
   it('end where the rest is zeros', () => {
     expect(new RecordReader(new Collector(), 0, 0, refuse).read(new Uint8Array(480), 480)).toBe(0)
   })
 })
+
+function float64(number: number): number[] {
+  return [...new Uint8Array(new Float64Array([number]).buffer)]
+}
+
+/** A commit with one item of a kind: `false` to one byte, with something behind the key. */
+function putOf(kind: number, ...behindKey: number[]): number[] {
+  const item = [kind, 1, 1, 0x10, ...behindKey, 9, 1, 7]
+  return [1, 16 + item.length, 0, 0, 0, 1, ...zeros(15), ...item]
+}
 
 function zeros(count: number): number[] {
   return new Array<number>(count).fill(0)

@@ -37,8 +37,8 @@ export class Collector implements RecordSink {
     this.commits.set(sequence, `@${timeMs}`)
   }
 
-  put(table: number, key: Uint8Array, size: number, value: Uint8Array): void {
-    this.#add(`put ${table} ${hex(key)} ${size} ${hex(value)}`)
+  put(table: number, key: Uint8Array, size: number, value: Uint8Array, expiresAt: number): void {
+    this.#add(`put ${table} ${hex(key)} ${size} ${hex(value)}${expiresAt === 0 ? '' : ` until ${expiresAt}`}`)
   }
 
   remove(table: number, key: Uint8Array): void {
