@@ -132,6 +132,9 @@ export class LogWriter {
   #syncs = 0
   readonly #latency = new LatencyHistogram()
 
+  /** Called when more commits are known to be durable than before, from the depths of whatever made them so. */
+  onSynced: () => void = nothing
+
   constructor(config: LogConfig, hooks: LogHooks, pool: SegmentPool, start: WriterStart) {
     this.#config = config
     this.#hooks = hooks
@@ -539,7 +542,7 @@ export class LogWriter {
     const { lastSequence, payloadBytes } = group.records
     this.#queuedBytes -= payloadBytes
     this.#settled = lastSequence
-    if (this.#isFull) this.#synced = lastSequence
+    if (this.#isFull) this.#advanceSynced(lastSequence)
     group.settle()
     this.#freeRoom()
   }
@@ -643,7 +646,7 @@ export class LogWriter {
     this.#succession = null
     this.#current = segment
     this.#bytesWritten += FRAME_BYTES
-    this.#synced = this.#settled
+    this.#advanceSynced(this.#settled)
     this.#background.forget()
     const bytes = next * FRAME_BYTES
     // A new array: whoever was given the old one is reading what it names.
@@ -680,8 +683,14 @@ export class LogWriter {
       throw this.#poison(error)
     }
     this.#measure(startedMs)
-    this.#synced = Math.max(this.#synced, sequence)
     current.syncedFrame = next
+    this.#advanceSynced(sequence)
+  }
+
+  #advanceSynced(sequence: number): void {
+    if (sequence <= this.#synced) return
+    this.#synced = sequence
+    this.onSynced()
   }
 
   #measure(startedMs: number): void {
