@@ -5,8 +5,9 @@
  * its result. Checkpoints run one at a time, so do merges; one of each may be under way together, because a checkpoint
  * only adds a newest run and a merge only replaces neighbours, and each change of the manifest starts from the newest.
  *
- * K1  A checkpoint takes all segments that are sealed when it starts. `sequence` and the first segment of the manifest
- *     move in one replacement, after the run was synced, renamed and its directory synced.
+ * K1  A checkpoint takes all segments that are sealed when it starts; only what is sealed after that makes the next one due.
+ *     `sequence` and the first segment of the manifest move in one replacement, after the run was synced, renamed and its
+ *     directory synced.
  * K2  Segments are given back, and runs removed, only after the manifest that does not list them is durable.
  * K3  A failure changes nothing: no run is listed, no segment given back, what was written of the run is removed. It is
  *     tried again after 1 s, 2 s, 4 s and so on up to a minute, or as soon as somebody asks. The replacement of the manifest
@@ -27,7 +28,7 @@ import {
   runFileName,
 } from '../runs/index.ts'
 import { type OwnDirectory, ioError } from '../storage/index.ts'
-import type { LogWriter } from '../wal/index.ts'
+import type { LogWriter, SealedSegment } from '../wal/index.ts'
 import { mergedTables } from './catalogue.ts'
 import type { BackgroundStats, CheckpointReport } from './options.ts'
 import type { Root } from './root.ts'
@@ -68,6 +69,8 @@ export class Checkpointer {
   readonly merges: Tally = new Tally()
   /** A checkpoint that nobody asked for waits in the queue. */
   #queued = false
+  /** The newest segment that the checkpoint under way takes; 0 if there is none. */
+  #covering = 0
   #closing = false
 
   constructor(parts: CheckpointerParts) {
@@ -85,16 +88,18 @@ export class Checkpointer {
   /** To be called when a segment has been sealed. */
   sealed(): void {
     const { log, checkpointBytes } = this.#parts
-    if (log.sealedBytes >= checkpointBytes || (log.crowded && log.sealedSegments.length > 0)) this.#startCheckpoint()
+    const left = this.#uncovered().filter(({ number }) => number > this.#covering)
+    const isDue = left.reduce((sum, { bytes }) => sum + bytes, 0) >= checkpointBytes
+    if (isDue || (log.crowded && left.length > 0)) this.#startCheckpoint()
   }
 
   /** Makes everything that has been appended part of a run. Throws why it could not: nothing is lost then. */
   async checkpoint(): Promise<void> {
     this.#refuseIfClosing()
     // Where commits wait for segments, what is sealed must give back some first.
-    if (this.#parts.log.crowded) await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
+    if (this.#parts.log.crowded) await this.#coverNow()
     await this.#rotate()
-    await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
+    await this.#coverNow()
     this.#startMerge()
   }
 
@@ -207,14 +212,38 @@ export class Checkpointer {
     )
   }
 
+  /** Sealed segments that could not be given back are sealed still, and may be gone: the manifest says what has been covered. */
+  #uncovered(): SealedSegment[] {
+    const { log, root } = this.#parts
+    const { first } = root.value.segments
+    return log.sealedSegments.filter(({ number }) => number >= first)
+  }
+
+  /** For who asked. If it fails, what it was to take may be due all the same, and no other was made due beside it. */
+  async #coverNow(): Promise<void> {
+    try {
+      await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
+    } catch (error) {
+      this.checkpoints.retry(() => this.sealed())
+      throw error
+    }
+  }
+
   /** One checkpoint of all that is sealed (K1). */
   async #coverSealed(): Promise<void> {
-    const { log, lock, root, sources, background, databaseId, falsePositiveRate } = this.#parts
-    // Segments that could not be given back are sealed still, and may be gone: the manifest says what has been covered.
-    const { first } = root.value.segments
-    const segments = log.sealedSegments.filter(({ number }) => number >= first)
+    const segments = this.#uncovered()
     const newest = segments.at(-1)
     if (newest === undefined) return
+    this.#covering = newest.number
+    try {
+      await this.#cover(segments, newest)
+    } finally {
+      this.#covering = 0
+    }
+  }
+
+  async #cover(segments: readonly SealedSegment[], newest: SealedSegment): Promise<void> {
+    const { log, lock, root, sources, background, databaseId, falsePositiveRate } = this.#parts
     await this.#measured('checkpoint', this.checkpoints, async (run) => {
       const result = await background.checkpoint({
         databaseId,

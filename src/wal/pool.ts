@@ -24,8 +24,14 @@ import { ioError, isMissing, type Storage, type StorageFile } from '../storage/s
 import { FRAME_BYTES } from './frame.ts'
 import { MAX_SEGMENT, encodeHeader, segmentPath, spareHeader } from './segment.ts'
 
-/** Zeros are written in pieces of this size, each synced: commits go on between them. */
-const FILL_BYTES = 1 << 20
+/**
+ * Zeros are written in pieces of this size. The page cache may keep what one call has written as one folio (Linux 6.16, ext4),
+ * and counts all of it as written whenever a part of it is: a piece is what a small group of commits is rounded up to.
+ */
+const FILL_BYTES = 16 << 10
+
+/** Zeros are synced after so many: no sync of commits finds much of them before it. A multiple of the above. */
+const FILL_SYNC_BYTES = 1 << 20
 
 const FIRST_RETRY_MS = 50
 const LAST_RETRY_MS = 5_000
@@ -284,8 +290,9 @@ export class SegmentPool {
       const zeros = new Uint8Array(Math.min(FILL_BYTES, fileBytes))
       for (let at = 0; at < fileBytes; at += zeros.length) {
         if (this.#stopped) throw databaseClosed()
-        await file.write(zeros.subarray(0, Math.min(zeros.length, fileBytes - at)), at)
-        await file.sync()
+        const piece = Math.min(zeros.length, fileBytes - at)
+        await file.write(zeros.subarray(0, piece), at)
+        if ((at + piece) % FILL_SYNC_BYTES === 0 || at + piece === fileBytes) await file.sync()
       }
       // Last: a file that was cut short while it was being made has no header, and passes for what it is, a leftover.
       await file.write(encodeHeader(spareHeader(number, fileBytes), databaseId, seed), 0)

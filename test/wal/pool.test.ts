@@ -155,6 +155,30 @@ describe('the pool', () => {
   })
 })
 
+describe('the zeros of a new segment', () => {
+  it('are written in pieces as small as a group of commits, and synced often enough', async () => {
+    const segmentBytes = (2 << 20) + 4096
+    const world = await openWorld({ poolSize: 0, segmentBytes })
+    const { log, storage } = world
+    log.begin(1)
+    log.put(1, 'k', new Uint8Array(300_000), 1)
+    log.end(1)
+    await log.settledAt(1)
+    await log.rotate()
+    const path = storage.files(DIRECTORY).at(-1)
+    expect(storage.contents(path!)).toHaveLength(segmentBytes)
+    const calls = storage.log.filter((call) => call.path === path)
+    const filling = calls.slice(0, calls.findLastIndex(({ position, name }) => name === 'write' && position > 0) + 2)
+    const syncs = filling.filter(({ name }) => name === 'sync')
+    const pieces = filling.filter(({ name }) => name === 'write')
+    expect(pieces.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(segmentBytes)
+    expect(Math.max(...pieces.map(({ bytes }) => bytes))).toBe(16 << 10)
+    expect(syncs).toHaveLength(3)
+    expect(filling.at(-1)?.name).toBe('sync')
+    await log.close()
+  })
+})
+
 describe('a session that writes little', () => {
   it('makes no spare, and leaves no more files than it needs', async () => {
     const world = await openWorld({ poolSize: 2, segmentBytes: 1 << 20 })
