@@ -14,10 +14,11 @@
  * An entry (numbers are LEB128, signed ones zigzag):
  *
  *     shared         bytes that its key has in common with the key before it; 0 at a restart
- *     unshared * 4 + kind     kind 0: put, 1: tombstone; 2 and 3 are for later versions
+ *     unshared * 4 + kind     kind 0: put, 1: tombstone, 2: put that expires; 3 is for later versions
  *     value length   not of a tombstone
  *     size           accounting size - value length, signed
  *     sequence       commit sequence - base, signed
+ *     expires at     f64, ms since 1970, finite and greater than 0: only of a put that expires
  *     key            the unshared bytes
  *     value
  *
@@ -40,6 +41,7 @@ import {
   readUint16,
   readUint32,
   readUint48,
+  writeFloat64,
   writeUint32,
   writeUint48,
 } from './format.ts'
@@ -52,6 +54,10 @@ export const RESTART_INTERVAL = 16
 
 const KIND_PUT = 0
 export const KIND_TOMBSTONE = 1
+export const KIND_EXPIRING = 2
+
+/** The instant of expiry of an entry that has one. */
+export const EXPIRY_BYTES = 8
 
 /** Five numbers of an entry, at their longest, and its share of a restart. */
 const MOST_OVERHEAD_BYTES = 36
@@ -73,8 +79,9 @@ export class BlockBuilder {
   #restarts: number[] = []
 
   /** Whether another entry would make the block longer than `blockBytes`. Always false for the first entry. */
-  overflows(keyLength: number, valueLength: number, blockBytes: number): boolean {
-    const length = this.length + keyLength + valueLength + MOST_OVERHEAD_BYTES + this.#restarts.length * 4
+  overflows(keyLength: number, valueLength: number, expiresAt: number, blockBytes: number): boolean {
+    const overhead = expiresAt === 0 ? MOST_OVERHEAD_BYTES : MOST_OVERHEAD_BYTES + EXPIRY_BYTES
+    const length = this.length + keyLength + valueLength + overhead + this.#restarts.length * 4
     return this.entries > 0 && length > blockBytes
   }
 
@@ -86,20 +93,26 @@ export class BlockBuilder {
     sequence: number,
     size: number,
     value: Uint8Array | null,
+    expiresAt: number,
   ): void {
     const valueLength = value === null ? 0 : value.length
-    const most = this.length + keyLength + valueLength + MOST_OVERHEAD_BYTES
+    const most = this.length + keyLength + valueLength + MOST_OVERHEAD_BYTES + EXPIRY_BYTES
     if (most > this.bytes.length) this.bytes = enlarged(this.bytes, this.length, most)
     if (this.entries === 0) this.#base = sequence
     const isRestart = this.entries % RESTART_INTERVAL === 0
     if (isRestart) this.#restarts.push(this.length)
     const kept = isRestart ? 0 : shared
     const bytes = this.bytes
+    const kind = value === null ? KIND_TOMBSTONE : expiresAt === 0 ? KIND_PUT : KIND_EXPIRING
     let at = writeVarint(bytes, this.length, kept)
-    at = writeVarint(bytes, at, (keyLength - kept) * 4 + (value === null ? KIND_TOMBSTONE : KIND_PUT))
+    at = writeVarint(bytes, at, (keyLength - kept) * 4 + kind)
     if (value !== null) at = writeVarint(bytes, at, valueLength)
     at = writeVarint(bytes, at, zigzag(size - valueLength))
     at = writeVarint(bytes, at, zigzag(sequence - this.#base))
+    if (kind === KIND_EXPIRING) {
+      writeFloat64(bytes, at, expiresAt)
+      at += EXPIRY_BYTES
+    }
     for (let i = kept; i < keyLength; i++) bytes[at++] = key[i] as number
     if (value !== null) bytes.set(value, at)
     this.length = at + valueLength

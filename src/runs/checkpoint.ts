@@ -101,8 +101,8 @@ async function write(
     const cursor = collected.cursor()
     for (let isThere = cursor.first(); isThere; isThere = cursor.next()) {
       if (cursor.tombstone && dropTombstones) continue
-      const { key, keyLength, sequence, size } = cursor
-      const written = writer.add(key, sequence, size, cursor.tombstone ? null : cursor.value, keyLength)
+      const { key, keyLength, sequence, size, expiresAt } = cursor
+      const written = writer.add(key, sequence, size, cursor.tombstone ? null : cursor.value, keyLength, expiresAt)
       if (written !== undefined) await written
       const pause = pacer.tick()
       if (pause !== undefined) await pause

@@ -8,12 +8,11 @@
  * Cost: a step is one decoded key and comparisons with the cursors that it passes; keys that are hidden are not decoded,
  * and values never are. Sources must not change while the scan is used: the caller holds their version.
  */
-import { VarveError } from '../errors.ts'
-import { type Bounds, type Key, decodeKey } from '../keys/index.ts'
+import type { Bounds, Key } from '../keys/index.ts'
 import { compareBytes } from './compare.ts'
 import { MergeOrder } from './merge-order.ts'
 import type { Source, SourceCursor } from './source.ts'
-import { TABLE_BYTES, storedBounds } from './stored-key.ts'
+import { decodeStoredKey, storedBounds } from './stored-key.ts'
 
 export class ColdScan {
   /** The key of the current step: an object of its own. */
@@ -22,6 +21,8 @@ export class ColdScan {
   sequence = 0
   /** Accounting size of the value, in bytes. */
   size = 0
+  /** When the entry expires, in ms since 1970; 0: never. It is given out after that too. */
+  expiresAt = 0
   private readonly reverse: boolean
   /** Where to stop: upper end, or lower end when reversed. */
   private readonly stop: Uint8Array
@@ -75,6 +76,7 @@ export class ColdScan {
       if (!head.tombstone) {
         this.sequence = head.sequence
         this.size = head.size
+        this.expiresAt = head.expiresAt
         this.key = this.decode(head)
         this.isSpent = true
         return true
@@ -104,12 +106,7 @@ export class ColdScan {
   }
 
   private decode(cursor: SourceCursor): Key {
-    try {
-      return decodeKey(cursor.key, TABLE_BYTES, cursor.keyLength)
-    } catch (cause) {
-      const { path } = this.sources[this.order.ages[0] as number] as Source
-      const message = `${path}: the key of an entry of commit ${cursor.sequence} is damaged; restore the database from a backup`
-      throw new VarveError('CORRUPTION', message, { cause })
-    }
+    const { path } = this.sources[this.order.ages[0] as number] as Source
+    return decodeStoredKey(cursor.key, cursor.keyLength, path, cursor.sequence)
   }
 }

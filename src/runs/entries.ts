@@ -4,17 +4,25 @@
  * It is not safe against changes of the block, which has none. The key is put together in `key`, a buffer of the cursor's
  * own that any move may change or replace; `value` is a view of the block and stays valid.
  *
- * E1  On an entry: `index` is its number, `key[0, keyLength)`, `sequence`, `size`, `tombstone`, `valueStart` and `valueEnd`
- *     are its own, `next` is where the entry behind it begins.
+ * E1  On an entry: `index` is its number, `key[0, keyLength)`, `sequence`, `size`, `expiresAt`, `tombstone`, `valueStart`
+ *     and `valueEnd` are its own, `next` is where the entry behind it begins.
  * E2  Whatever the bytes of the block are, nothing outside its entries is taken for data: every entry is held against
  *     the end before it is used, CORRUPTION otherwise. No move takes longer than one pass over the block.
  *
  * Forwards an entry costs the bytes that its key does not share. Backwards the 16 entries of a restart are decoded once, into
  * a buffer of their keys, and then taken one by one: about twice the time of forwards.
  */
-import { BLOCK_HEADER_BYTES, KIND_TOMBSTONE, RESTART_INTERVAL, type Block } from './block.ts'
+import {
+  BLOCK_HEADER_BYTES,
+  EXPIRY_BYTES,
+  KIND_EXPIRING,
+  KIND_TOMBSTONE,
+  RESTART_INTERVAL,
+  type Block,
+} from './block.ts'
 import { compareBytes, compareBytesAt, enlarged } from './compare.ts'
-import { corruption, readUint32 } from './format.ts'
+import { isExpiry } from './expiries.ts'
+import { corruption, readFloat64, readUint32 } from './format.ts'
 
 const NO_BYTES: Uint8Array = new Uint8Array(0)
 
@@ -27,6 +35,8 @@ export class BlockEntries {
   sequence = 0
   /** The accounting size that was given when it was written. */
   size = 0
+  /** In ms since 1970; 0: it does not expire. */
+  expiresAt = 0
   tombstone = false
 
   /** Number of the entry in its block; -1 before the first, the count of entries behind the last. */
@@ -262,6 +272,12 @@ export class BlockEntries {
     const valueLength = kind === KIND_TOMBSTONE ? 0 : this.#varint()
     this.size = valueLength + unzigzag(this.#varint())
     this.sequence = (this.block as Block).base + unzigzag(this.#varint())
+    this.expiresAt = 0
+    if (kind === KIND_EXPIRING) {
+      this.expiresAt = readFloat64(bytes, this.#next)
+      this.#next += EXPIRY_BYTES
+      if (!isExpiry(this.expiresAt)) throw this.#damage(at)
+    }
     this.#unshared = unshared
     const keyStart = this.#next
     const valueStart = keyStart + unshared
@@ -271,7 +287,7 @@ export class BlockEntries {
     this.#valueEnd = valueEnd
     this.#next = valueEnd
     // In this sense, so that a NaN, which is what a bad number reads as, is refused too.
-    if (!(valueEnd <= this.#end && this.size >= 0 && this.sequence >= 0 && kind <= KIND_TOMBSTONE)) {
+    if (!(valueEnd <= this.#end && this.size >= 0 && this.sequence >= 0 && kind <= KIND_EXPIRING)) {
       throw this.#damage(at)
     }
   }

@@ -11,7 +11,7 @@
  *     56  first sequence   u64  0 of an empty run
  *     64  last sequence    u64
  *     72  pages at         u64  where the blocks end and the maplet pages begin
- *     80  index at         u64  where the pages end and the index begins; it ends at the footer
+ *     80  index at         u64  where the pages end and the index begins; it ends at the expiries, or at the footer
  *     88  blocks           u32
  *     92  pages            u32
  *     96  buckets          u32  of the maplet
@@ -21,8 +21,8 @@
  *    104  hash seed        2 * u32
  *    112  first table      u32  of the first key: its first four bytes
  *    116  last table       u32
- *    120  reserved         4    0
- *    124  flags            u32  0; any bit set is of a later version
+ *    120  expiries crc     u32  of the instants of expiry, seeded: partSeed(run, PART_INDEX, 1); 0 if there are none
+ *    124  flags            u32  1: entries expire, and the part that says when is there; other bits are of later versions
  *    128  version          u16  1 ... at -12 of the file, in all versions
  *    130  reserved         2    0
  *    132  magic            8    'VARVERUN' ... at -8 of the file, in all versions
@@ -30,6 +30,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { RESTART_INTERVAL } from './block.ts'
+import { expiriesBytes } from './expiries.ts'
 import {
   FORMAT_VERSION,
   ID_BYTES,
@@ -51,10 +52,16 @@ import { PAGE_BYTES, type PageShape, isPageShape } from './maplet-pages.ts'
 
 export const FOOTER_BYTES = 140
 
+/** Flag: entries expire. */
+const FLAG_EXPIRIES = 1
+
 /** What the footer of a run says. */
 export interface Footer {
   readonly summary: RunSummary
   readonly indexCrc: number
+  /** Whether there are entries that expire, and the checksum of the part that says when; 0 without. */
+  readonly hasExpiries: boolean
+  readonly expiriesCrc: number
   readonly pagesAt: number
   readonly indexAt: number
   readonly blocks: number
@@ -99,6 +106,8 @@ export function encodeFooter(footer: Footer): Uint8Array {
   writeUint32(bytes, 108, hashSeed.key1)
   writeUint32(bytes, 112, footer.firstTable)
   writeUint32(bytes, 116, footer.lastTable)
+  writeUint32(bytes, 120, footer.expiriesCrc)
+  writeUint32(bytes, 124, footer.hasExpiries ? FLAG_EXPIRIES : 0)
   writeUint16(bytes, 128, FORMAT_VERSION)
   for (let i = 0; i < MAGIC.length; i++) bytes[132 + i] = MAGIC.charCodeAt(i)
   writeUint32(bytes, 0, crc32(bytes.subarray(4), partSeed(runSeedOf(id), PART_FOOTER, 0)))
@@ -123,7 +132,8 @@ export function decodeFooter(bytes: Uint8Array, path: string, listed: RunSummary
   if (readUint32(bytes, 0) !== crc32(bytes.subarray(4), partSeed(runSeedOf(id), PART_FOOTER, 0))) {
     throw corruption(path, at, 'the checksum of the footer does not match')
   }
-  if (readUint32(bytes, 124) !== 0) throw corruption(path, at + 124, 'it has flags of a newer version')
+  const flags = readUint32(bytes, 124)
+  if (flags > FLAG_EXPIRIES) throw corruption(path, at + 124, 'it has flags of a newer version')
   const summary: RunSummary = {
     number: readUint64(bytes, 24),
     id: hexadecimal(id),
@@ -141,6 +151,8 @@ export function decodeFooter(bytes: Uint8Array, path: string, listed: RunSummary
   const footer: Footer = {
     summary,
     indexCrc: readUint32(bytes, 4),
+    hasExpiries: flags === FLAG_EXPIRIES,
+    expiriesCrc: readUint32(bytes, 120),
     pagesAt: readUint64(bytes, 72),
     indexAt: readUint64(bytes, 80),
     blocks: readUint32(bytes, 88),
@@ -153,7 +165,6 @@ export function decodeFooter(bytes: Uint8Array, path: string, listed: RunSummary
   const isSound =
     version === FORMAT_VERSION &&
     readUint16(bytes, 102) === RESTART_INTERVAL &&
-    readUint32(bytes, 120) === 0 &&
     readUint16(bytes, 130) === 0 &&
     isConsistent(footer)
   if (!isSound) throw corruption(path, at, 'the footer contradicts itself')
@@ -165,11 +176,18 @@ function readUint64(bytes: Uint8Array, at: number): number {
   return readUint16(bytes, at + 6) === 0 ? readUint48(bytes, at) : Number.NaN
 }
 
+/** Where the instants of expiry begin, and the index ends: at the footer if there are none. */
+export function expiriesAt({ summary, hasExpiries, blocks }: Footer): number {
+  return summary.bytes - FOOTER_BYTES - (hasExpiries ? expiriesBytes(blocks) : 0)
+}
+
 /** Whether parts lie one behind the other within the file, and counts fit each other and their parts. */
-function isConsistent({ summary, pagesAt, indexAt, blocks, pages, shape, firstTable, lastTable }: Footer): boolean {
+function isConsistent(footer: Footer): boolean {
+  const { summary, pagesAt, indexAt, blocks, pages, shape, firstTable, lastTable } = footer
   return (
     pagesAt + pages * PAGE_BYTES === indexAt &&
-    indexAt <= summary.bytes - FOOTER_BYTES &&
+    indexAt <= expiriesAt(footer) &&
+    (footer.hasExpiries ? summary.tombstones < summary.entries : footer.expiriesCrc === 0) &&
     summary.tombstones <= summary.entries &&
     summary.firstSequence <= summary.lastSequence &&
     summary.entries <= pagesAt &&

@@ -6,6 +6,7 @@
  *     blocks        about 32 KiB each: sorted entries, prefix-compressed             block.ts
  *     maplet pages  4 KiB each: hash of a key -> number of its block                 maplet-pages.ts
  *     index         where blocks begin and what separates them, first buckets       index-section.ts
+ *     expiries      if entries expire: when, by block                               expiries.ts
  *     footer        fixed size: identity, counts, places, version, magic            footer.ts
  *
  * F1  Every byte of a file lies in exactly one part, and every part has a CRC-32.
@@ -108,6 +109,21 @@ export function readUint48(bytes: Uint8Array, at: number): number {
 export function writeUint48(bytes: Uint8Array, at: number, value: number): void {
   writeUint32(bytes, at, value % 2 ** 32)
   writeUint16(bytes, at + 4, Math.floor(value / 2 ** 32))
+}
+
+const float: DataView = new DataView(new ArrayBuffer(8))
+
+/** Little endian, at any offset. Beyond the end of `bytes` it reads zeros. */
+export function readFloat64(bytes: Uint8Array, at: number): number {
+  float.setUint32(0, readUint32(bytes, at + 4))
+  float.setUint32(4, readUint32(bytes, at))
+  return float.getFloat64(0)
+}
+
+export function writeFloat64(bytes: Uint8Array, at: number, value: number): void {
+  float.setFloat64(0, value)
+  writeUint32(bytes, at, float.getUint32(4))
+  writeUint32(bytes, at + 4, float.getUint32(0))
 }
 
 /** Damage to a file. Code `CORRUPTION`; the message names file and offset. */

@@ -15,7 +15,7 @@
 import { crc32 } from 'node:zlib'
 import { BLOCK_HEADER_BYTES } from './block.ts'
 import { compareBytesAt, enlarged } from './compare.ts'
-import { FOOTER_BYTES, type Footer } from './footer.ts'
+import { type Footer, expiriesAt } from './footer.ts'
 import { type MapletPage, PAGE_BYTES } from './maplet-pages.ts'
 import { PART_INDEX, corruption, partSeed, writeUint32, writeUint48 } from './format.ts'
 
@@ -64,8 +64,8 @@ export function indexCrc(section: Uint8Array, runSeed: number): number {
 }
 
 /** Bytes of the section of a run. */
-export function indexBytes({ summary, indexAt }: Footer): number {
-  return summary.bytes - FOOTER_BYTES - indexAt
+export function indexBytes(footer: Footer): number {
+  return expiriesAt(footer) - footer.indexAt
 }
 
 /** The index of an open run. Immutable. */

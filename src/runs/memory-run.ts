@@ -6,17 +6,20 @@
  * after that makes the next scan sort anew. It keeps copies of all it is given.
  *
  * Cost: a write is one hash, one probe of an open-addressing table and a copy, about 0.3 us; a find likewise; the first
- * scan sorts, about 0.5 us an entry at 10^6. Bytes per entry: key and newest value, 48 in columns, 5 to 11 in the table;
+ * scan sorts, about 0.5 us an entry at 10^6. Bytes per entry: key and newest value, 48 in columns (8 more if anything
+ * expires), 5 to 11 in the table;
  * values that grew leave their earlier places behind, so keys and values together take at most the bytes of the log.
  *
  * I1  At most one entry for a stored key, that of its newest write; a removal is an entry too, a tombstone.
  * I2  The table is at most 3/4 full, so every probe ends; its order of places depends on a seed that no writer of keys knows.
  * I3  `order`, once made, lists every entry in ascending order of stored keys, and is dropped by the next new key.
+ * I4  `leasts` has, of every 256 entries, an instant that is not later than the first at which one of them expires.
  */
 import { VarveError } from '../errors.ts'
 import type { RecordSink, TableDefinition } from '../wal/index.ts'
 import { Arena, copyBytes } from './arena.ts'
 import { compareBytesAt } from './compare.ts'
+import { BlockExpiries } from './expiries.ts'
 import { type HashSeed, hashStoredKey } from './hash.ts'
 import { KeySort } from './sort.ts'
 import type { Source, SourceCursor } from './source.ts'
@@ -29,8 +32,12 @@ export interface TableDelta {
 }
 
 const NOTHING = new Uint8Array(0)
+const NO_INSTANTS = new Float64Array(0)
 const FIRST_CAPACITY = 256
 const MAX_TABLE_ID = 0xffff_ffff
+
+/** Entries that a sweep looks at together, in the order in which their keys were first written: 2^8. */
+const GROUP_BITS = 8
 
 /** Moves of the sort between two pauses: about 0.1 ms. */
 const SORT_STEP = 10_000
@@ -51,6 +58,7 @@ export class MemoryRun implements RecordSink, Source {
   // The entry found last.
   sequence = 0
   size = 0
+  expiresAt = 0
   tombstone = false
   private found = -1
   // Columns, one place for each entry.
@@ -64,6 +72,13 @@ export class MemoryRun implements RecordSink, Source {
   valueMark: Uint32Array
   sequences: Float64Array
   sizes: Float64Array
+  /** In ms since 1970, 0: never; null as long as nothing that expires was written. */
+  instants: Float64Array | null = null
+  private leasts: Float64Array = NO_INSTANTS
+  /** Made of `leasts` when it is first asked for. */
+  private blockExpiries: BlockExpiries | null = null
+  /** How many entries expire. */
+  expiring = 0
   private hashes: Int32Array
   /** Number of an entry plus one, or 0; linear probing. */
   private slots: Int32Array
@@ -101,7 +116,8 @@ export class MemoryRun implements RecordSink, Source {
 
   /** Estimated bytes in memory. */
   get bytes(): number {
-    return this.arena.bytes + this.keyChunk.length * 44 + this.slots.length * 4 + (this.order?.length ?? 0) * 4
+    const columns = this.keyChunk.length * (this.instants === null ? 44 : 52)
+    return this.arena.bytes + columns + this.slots.length * 4 + (this.order?.length ?? 0) * 4
   }
 
   commit(sequence: number, timeMs: number): void {
@@ -112,7 +128,7 @@ export class MemoryRun implements RecordSink, Source {
     this.timeMs = timeMs
   }
 
-  put(table: number, key: Uint8Array, size: number, value: Uint8Array): void {
+  put(table: number, key: Uint8Array, size: number, value: Uint8Array, expiresAt = 0): void {
     if (this.isPassed) return
     const id = this.entryOf(table, key)
     const mark = this.valueMark[id] as number
@@ -127,6 +143,7 @@ export class MemoryRun implements RecordSink, Source {
     this.valueMark[id] = value.length + 1
     this.sequences[id] = this.lastSequence
     this.sizes[id] = size
+    if (expiresAt !== 0 || this.instants !== null) this.expire(id, expiresAt)
   }
 
   remove(table: number, key: Uint8Array): void {
@@ -136,6 +153,7 @@ export class MemoryRun implements RecordSink, Source {
     this.valueMark[id] = 0
     this.sequences[id] = this.lastSequence
     this.sizes[id] = 0
+    if (this.instants !== null) this.expire(id, 0)
   }
 
   resized(table: number, entries: number, bytes: number): void {
@@ -160,6 +178,7 @@ export class MemoryRun implements RecordSink, Source {
     this.found = id
     this.sequence = this.sequences[id] as number
     this.size = this.sizes[id] as number
+    this.expiresAt = this.instants === null ? 0 : (this.instants[id] as number)
     this.tombstone = this.valueMark[id] === 0
     return true
   }
@@ -209,6 +228,22 @@ export class MemoryRun implements RecordSink, Source {
     return new MemoryCursor(this, this.sorted())
   }
 
+  /** Of each 256 entries, in the order in which their keys were first written; what is written makes it anew. */
+  get expiries(): BlockExpiries | null {
+    if (this.expiring === 0) return null
+    this.blockExpiries ??= new BlockExpiries(this.leasts.slice(0, ((this.entries - 1) >>> GROUP_BITS) + 1))
+    return this.blockExpiries
+  }
+
+  walk(block: number): MemoryCursor {
+    const first = block << GROUP_BITS
+    const length = Math.min(this.entries - first, 1 << GROUP_BITS)
+    return new MemoryCursor(
+      this,
+      Uint32Array.from({ length }, (_, i) => first + i),
+    )
+  }
+
   /** The numbers of all entries in ascending order of their stored keys. */
   sorted(): Uint32Array {
     if (this.order === null) {
@@ -230,6 +265,21 @@ export class MemoryRun implements RecordSink, Source {
   private sort(): KeySort {
     const { arena, keyChunk, keyAt, keyLength } = this
     return new KeySort({ chunks: arena.chunks, chunkOf: keyChunk, startOf: keyAt, lengthOf: keyLength }, this.entries)
+  }
+
+  /** Sets when an entry expires; 0: never. */
+  private expire(id: number, expiresAt: number): void {
+    if (this.instants === null) {
+      this.instants = new Float64Array(this.keyAt.length)
+      this.leasts = new Float64Array(groupsOf(this.keyAt.length)).fill(Infinity)
+    }
+    const { instants, leasts } = this
+    this.expiring += (expiresAt === 0 ? 0 : 1) - (instants[id] === 0 ? 0 : 1)
+    instants[id] = expiresAt
+    this.blockExpiries = null
+    if (expiresAt === 0) return
+    const group = id >>> GROUP_BITS
+    if (expiresAt < (leasts[group] as number)) leasts[group] = expiresAt
   }
 
   /** The entry of a key, made if need be. */
@@ -307,9 +357,17 @@ export class MemoryRun implements RecordSink, Source {
     this.sequences = grown(this.sequences, new Float64Array(capacity))
     this.sizes = grown(this.sizes, new Float64Array(capacity))
     this.hashes = grown(this.hashes, new Int32Array(capacity))
+    if (this.instants !== null) {
+      this.instants = grown(this.instants, new Float64Array(capacity))
+      this.leasts = grown(this.leasts, new Float64Array(groupsOf(capacity)).fill(Infinity))
+    }
     this.slots = new Int32Array(capacity * 2)
     for (let id = 0; id < this.entries; id++) this.place(id, this.hashes[id] as number)
   }
+}
+
+function groupsOf(entries: number): number {
+  return Math.ceil(entries / (1 << GROUP_BITS))
 }
 
 function grown<Column extends Uint32Array | Int32Array | Float64Array>(column: Column, target: Column): Column {
@@ -323,6 +381,7 @@ export class MemoryCursor implements SourceCursor {
   keyLength = 0
   sequence = 0
   size = 0
+  expiresAt = 0
   tombstone = false
   private readonly run: MemoryRun
   private readonly order: Uint32Array
@@ -400,6 +459,7 @@ export class MemoryCursor implements SourceCursor {
     this.id = id
     this.sequence = run.sequences[id] as number
     this.size = run.sizes[id] as number
+    this.expiresAt = run.instants === null ? 0 : (run.instants[id] as number)
     this.tombstone = run.valueMark[id] === 0
     return true
   }

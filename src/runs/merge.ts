@@ -2,7 +2,7 @@
  * Several neighbouring runs become one: of every key the newest entry.
  *
  * Tombstones stay, because they may hide entries of older runs, unless the oldest of all runs is among the inputs and the
- * caller says so.
+ * caller says so. What has expired stays too, until something newer hides it: tables are counted by what is deleted.
  *
  * Memory: two pieces of 1 MiB for each input, and what the writer needs. The inputs are not changed. The run is durable when
  * this returns, and no part of the database before the manifest lists it.
@@ -84,7 +84,7 @@ async function copy(
     const head = order.cursors[0] as RunScan
     if (!head.tombstone || !dropTombstones) {
       const value = head.tombstone ? null : head.value
-      const written = writer.add(head.key, head.sequence, head.size, value, head.keyLength)
+      const written = writer.add(head.key, head.sequence, head.size, value, head.keyLength, head.expiresAt)
       if (written !== undefined) await written
     }
     while (order.isTied) {

@@ -1,5 +1,5 @@
 /**
- * Reads a finished run. Opening reads its footer; the index is read on first use and kept, maplet pages and blocks come
+ * Reads a finished run. Opening reads its footer and, if entries expire, when they do; the index is read on first use and kept, maplet pages and blocks come
  * through the cache that all runs share.
  *
  * A lookup takes one page and, almost only if the key is there, one block: about 1 us if both are cached, a fifth of that
@@ -18,7 +18,8 @@ import { type Storage, type StorageFile, isMissing } from '../storage/storage.ts
 import { Block } from './block.ts'
 import { type BlockCache, type SlotTable, emptySlots } from './cache.ts'
 import { BlockEntries } from './entries.ts'
-import { FOOTER_BYTES, type Footer, decodeFooter, idBytes } from './footer.ts'
+import { BlockExpiries, type Expiries, decodeExpiries, expiriesBytes } from './expiries.ts'
+import { FOOTER_BYTES, type Footer, decodeFooter, expiriesAt, idBytes } from './footer.ts'
 import { MISSING, type RunSummary, corruption, runFileName, runSeedOf } from './format.ts'
 import type { HashSeed } from './hash.ts'
 import { RunIndex, indexBytes } from './index-section.ts'
@@ -36,7 +37,12 @@ export class RunReader implements BlockSource {
   /** Of the entry that `find` found last. */
   sequence = 0
   size = 0
+  expiresAt = 0
   tombstone = false
+
+  /** How many entries expire, and where they are. */
+  readonly expiring: number
+  readonly expiries: BlockExpiries | null
 
   /** Lookups so far, and blocks that they looked into in vain. */
   lookups = 0
@@ -52,11 +58,13 @@ export class RunReader implements BlockSource {
   #pageSlots: SlotTable = emptySlots(0)
   #isClosed = false
 
-  private constructor(file: StorageFile, footer: Footer, cache: BlockCache) {
+  private constructor(file: StorageFile, footer: Footer, expiries: Expiries | null, cache: BlockCache) {
     this.path = file.path
     this.summary = footer.summary
     this.hashSeed = footer.hashSeed
     this.blocks = footer.blocks
+    this.expiring = expiries === null ? 0 : expiries.entries
+    this.expiries = expiries === null ? null : new BlockExpiries(expiries.leasts)
     this.#file = file
     this.#footer = footer
     this.#runSeed = runSeedOf(idBytes(footer.summary.id))
@@ -64,7 +72,7 @@ export class RunReader implements BlockSource {
   }
 
   /**
-   * Opens the run that the manifest lists, reading its footer.
+   * Opens the run that the manifest lists, reading its footer and when its entries expire.
    *
    * @throws CORRUPTION if it is missing, damaged, of another size, another run, or of a later version; IO if it cannot be read
    */
@@ -81,7 +89,8 @@ export class RunReader implements BlockSource {
       const footer = new Uint8Array(FOOTER_BYTES)
       const count = await file.read(footer, bytes - FOOTER_BYTES)
       if (count !== FOOTER_BYTES) throw corruption(path, bytes - FOOTER_BYTES + count, 'it has become shorter')
-      return new RunReader(file, decodeFooter(footer, path, summary), cache)
+      const decoded = decodeFooter(footer, path, summary)
+      return new RunReader(file, decoded, decoded.hasExpiries ? await readExpiries(file, decoded) : null, cache)
     } catch (error) {
       await file.close().catch(() => undefined)
       throw error
@@ -147,6 +156,16 @@ export class RunReader implements BlockSource {
     return cursor.seek(prefix, 4, true) && prefix.every((byte, i) => cursor.key[i] === byte)
   }
 
+  /** When the first of the entries expires that were not taken through {@link expiries}; infinite if there is none. */
+  get leastExpiresAt(): number {
+    return this.expiries === null ? Infinity : this.expiries.least
+  }
+
+  /** The entries of a block, from before the first. */
+  walk(block: number): BlockWalk {
+    return new BlockWalk(this.block(block))
+  }
+
   /** A cursor that stands before the first entry. */
   cursor(): RunCursor {
     return new RunCursor(this)
@@ -177,7 +196,8 @@ export class RunReader implements BlockSource {
 
   /** Bytes of memory that this reader holds beside the cache. */
   get memoryBytes(): number {
-    return (this.#index?.memoryBytes ?? 0) + (this.#blockSlots.length + this.#pageSlots.length) * 4
+    const expiries = this.expiries === null ? 0 : this.blocks * 16
+    return (this.#index?.memoryBytes ?? 0) + (this.#blockSlots.length + this.#pageSlots.length) * 4 + expiries
   }
 
   get index(): RunIndex {
@@ -213,6 +233,7 @@ export class RunReader implements BlockSource {
     if (!entry.find(this.block(block), key, length)) return false
     this.sequence = entry.sequence
     this.size = entry.size
+    this.expiresAt = entry.expiresAt
     this.tombstone = entry.tombstone
     return true
   }
@@ -237,6 +258,29 @@ export class RunReader implements BlockSource {
   #pageDamage(page: MapletPage, what: string): VarveError {
     const number = this.index.pageOf(page.firstBucket, this.#footer.shape.buckets)
     return corruption(this.path, this.#footer.pagesAt + number * PAGE_BYTES, `${what} (maplet page ${number})`)
+  }
+}
+
+/** What a run says of when its entries expire. */
+async function readExpiries(file: StorageFile, footer: Footer): Promise<Expiries> {
+  const { summary, blocks, expiriesCrc } = footer
+  const offset = expiriesAt(footer)
+  const part = new Uint8Array(expiriesBytes(blocks))
+  const count = await file.read(part, offset)
+  if (count !== part.length) throw corruption(file.path, offset + count, 'it has become shorter')
+  const mostEntries = summary.entries - summary.tombstones
+  return decodeExpiries(part, expiriesCrc, mostEntries, runSeedOf(idBytes(summary.id)), file.path, offset)
+}
+
+/** Goes over the entries of one block. */
+class BlockWalk extends BlockEntries {
+  constructor(block: Block) {
+    super()
+    this.enter(block)
+  }
+
+  next(): boolean {
+    return this.nextInBlock()
   }
 }
 

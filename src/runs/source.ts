@@ -7,6 +7,7 @@
  * Sources are read synchronously. Answers are left in fields, so that a read allocates nothing but the view of a value;
  * they hold until the next call on the same object.
  */
+import type { BlockExpiries } from './expiries.ts'
 import type { HashSeed } from './hash.ts'
 
 /** A collection that can be asked for one key, or walked. */
@@ -21,6 +22,8 @@ export interface Source {
   readonly sequence: number
   /** Accounting size of what was found, in bytes; 0 for a tombstone. */
   readonly size: number
+  /** When what was found expires, in ms since 1970; 0: never. It is found after that too. */
+  readonly expiresAt: number
   readonly tombstone: boolean
   /** The encoded value of what was found: a view, empty for a tombstone. */
   readonly value: Uint8Array
@@ -31,6 +34,22 @@ export interface Source {
   /** Whether it may have an entry of the table: false only if it has none. Cheap. */
   has(table: number): boolean
   cursor(): SourceCursor
+  /** How many entries expire. */
+  readonly expiring: number
+  /** Where what expires is to be found, and what of it has been taken; null if nothing expires. */
+  readonly expiries: BlockExpiries | null
+  /** Goes over the entries of one of the blocks that {@link expiries} tells of, from before the first. */
+  walk(block: number): SourceWalk
+}
+
+/** A walk over the entries of one block, in whatever order. The fields hold until the next step. */
+export interface SourceWalk {
+  next(): boolean
+  /** The stored key of this entry is the first `keyLength` bytes. */
+  readonly key: Uint8Array
+  readonly keyLength: number
+  readonly sequence: number
+  readonly expiresAt: number
 }
 
 /** A place in a source. The fields hold until the cursor moves; a move that returns false leaves no place but a seek. */
@@ -46,6 +65,7 @@ export interface SourceCursor {
   readonly keyLength: number
   readonly sequence: number
   readonly size: number
+  readonly expiresAt: number
   readonly tombstone: boolean
   /** A view of the encoded value; empty for a tombstone. */
   readonly value: Uint8Array

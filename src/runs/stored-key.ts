@@ -5,7 +5,8 @@
  * No encoding of a key is a proper prefix of another, so every key above `k` is at or above the stored `k` followed by 00;
  * and none starts with FF, so FF after the id is above all keys of its table.
  */
-import { type Bounds, type Key, encodedLength, writeKey } from '../keys/index.ts'
+import { VarveError } from '../errors.ts'
+import { type Bounds, type Key, decodeKey, encodedLength, writeKey } from '../keys/index.ts'
 import { type HashSeed, hashLow, hashStoredKey } from './hash.ts'
 
 /** Bytes of the table's id before the key. */
@@ -19,6 +20,26 @@ export function writeTable(table: number, target: Uint8Array): void {
   target[1] = table >>> 16
   target[2] = table >>> 8
   target[3] = table
+}
+
+/** The id of the table of a stored key, which has at least those four bytes. */
+export function tableOf(stored: Uint8Array): number {
+  const upper = ((stored[0] as number) << 24) | ((stored[1] as number) << 16)
+  return (upper | ((stored[2] as number) << 8) | (stored[3] as number)) >>> 0
+}
+
+/**
+ * The key of an entry.
+ *
+ * @throws CORRUPTION if its bytes are the encoding of none; `path` and `sequence`, the commit of the entry, tell where
+ */
+export function decodeStoredKey(stored: Uint8Array, length: number, path: string, sequence: number): Key {
+  try {
+    return decodeKey(stored, TABLE_BYTES, length)
+  } catch (cause) {
+    const message = `${path}: the key of an entry of commit ${sequence} is damaged; restore the database from a backup`
+    throw new VarveError('CORRUPTION', message, { cause })
+  }
 }
 
 /** Which stored keys lie within bounds: from `lower` on, up to `upper` exclusive. */

@@ -20,6 +20,7 @@ import { ColdScan } from './cold-scan.ts'
 import type { MemoryRun } from './memory-run.ts'
 import type { OpenRun, Source } from './source.ts'
 import { Probe } from './stored-key.ts'
+import { type ExpiredEntry, takeExpired } from './sweep.ts'
 
 /** One set of sources. */
 export class ColdVersion {
@@ -86,6 +87,42 @@ export class ColdTier {
     const { sources } = this.current
     for (let i = 0; i < sources.length; i++) if ((sources[i] as Source).has(table)) return true
     return false
+  }
+
+  /** How many entries of the sources expire, hidden ones included. */
+  get expiring(): number {
+    let expiring = 0
+    for (const source of this.current.sources) expiring += source.expiring
+    return expiring
+  }
+
+  /**
+   * No entry that {@link sweepCandidates} has yet to give out expires before this instant, in ms since 1970; infinite if none
+   * does. At this instant there need not be one: hidden entries count too.
+   */
+  nextExpiry(): number {
+    const { sources } = this.current
+    let next = Infinity
+    for (let i = 0; i < sources.length; i++) {
+      const { expiries } = sources[i] as Source
+      if (expiries !== null && expiries.least < next) next = expiries.least
+    }
+    return next
+  }
+
+  /**
+   * Takes entries that have expired at `now`, whose newest entry in the tier they are, out of at most `maxBlocks` blocks, each of
+   * which may have to be read (about 32 KiB) and holds up to some thousand entries. There is more as long as `nextExpiry()`
+   * is at or before `now`.
+   *
+   * Each is given out once, until its run is merged or opened again; whoever cannot delete it yet must remember it.
+   *
+   * @param into where they are appended; returned
+   * @throws CORRUPTION or IO if a block cannot be read, which is not tried again; `into` has what was found before
+   */
+  sweepCandidates(now: number, maxBlocks: number, into: ExpiredEntry[] = []): ExpiredEntry[] {
+    takeExpired(this.current.sources, now, maxBlocks, into)
+    return into
   }
 
   /** Holds the current version until it is released. */
@@ -175,6 +212,8 @@ export class ColdTable {
   sequence = 0
   /** Accounting size of the value, in bytes. */
   size = 0
+  /** When the value expires, in ms since 1970; 0: never. It is found after that too. */
+  expiresAt = 0
   /** The encoded value, `valueStart` to `valueEnd` of these bytes, which hold until the next find. */
   valueBytes: Uint8Array = NOTHING
   valueStart = 0
@@ -205,6 +244,7 @@ export class ColdTable {
       this.sequence = source.sequence
       if (source.tombstone) return false
       this.size = source.size
+      this.expiresAt = source.expiresAt
       this.valueBytes = source.valueBytes
       this.valueStart = source.valueStart
       this.valueEnd = source.valueEnd

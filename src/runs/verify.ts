@@ -10,7 +10,8 @@ import { Block } from './block.ts'
 import { BlockCache, type SlotTable, emptySlots } from './cache.ts'
 import { commonPrefix, compareBytes, enlarged } from './compare.ts'
 import { BlockEntries } from './entries.ts'
-import { FOOTER_BYTES, type Footer, decodeFooter } from './footer.ts'
+import { type Expiries, decodeExpiries, expiriesBytes } from './expiries.ts'
+import { FOOTER_BYTES, type Footer, decodeFooter, expiriesAt } from './footer.ts'
 import { DamageError, corruption } from './format.ts'
 import { hashLow, hashStoredKey } from './hash.ts'
 import { RunIndex, indexBytes } from './index-section.ts'
@@ -58,6 +59,9 @@ class Verification {
   #lastKeyLength = 0
   #firstTable = 0
   #entries = 0
+  #expiring = 0
+  /** What the file says of when entries expire; null if it says nothing, or nothing that can be read. */
+  #expiries: Expiries | null = null
   #tombstones = 0
   #unlisted = 0
   #cells = 0
@@ -80,6 +84,7 @@ class Verification {
   async run(): Promise<RunProblem[]> {
     try {
       await this.#checkFooter()
+      if (this.#footer.hasExpiries) await this.#collecting(() => this.#readExpiries())
       const index = await this.#collecting(() => this.#readIndex())
       if (index === undefined) return this.#problems
       await this.#checkPages(index)
@@ -129,6 +134,14 @@ class Verification {
     return new RunIndex(section, this.#footer, this.#runSeed, this.#file.path)
   }
 
+  async #readExpiries(): Promise<void> {
+    const { blocks, summary, expiriesCrc } = this.#footer
+    const at = expiriesAt(this.#footer)
+    const part = await this.#read(at, expiriesBytes(blocks))
+    const mostEntries = summary.entries - summary.tombstones
+    this.#expiries = decodeExpiries(part, expiriesCrc, mostEntries, this.#runSeed, this.#file.path, at)
+  }
+
   async #checkPages(index: RunIndex): Promise<void> {
     for (let number = 0; number < this.#footer.pages; number++) {
       const isSound = await this.#collecting(async () => {
@@ -149,11 +162,18 @@ class Verification {
     const bytes = await this.#read(offset, (index.offsets[number + 1] as number) - offset)
     const entry = this.#entry
     entry.open(new Block(bytes, number, this.#runSeed, path, offset))
+    let least = Infinity
     for (let isFirst = true; entry.move(); isFirst = false) {
       if (isFirst) this.#checkSeparator(index, number)
       this.#checkEntry(index, number)
+      if (entry.expiresAt === 0) continue
+      this.#expiring++
+      if (entry.expiresAt < least) least = entry.expiresAt
     }
     if (!entry.isAtEnd) throw corruption(path, offset, `block ${number} has bytes behind its last entry`)
+    if (this.#expiries !== null && this.#expiries.leasts[number] !== least) {
+      this.#note(expiriesAt(this.#footer), `it does not say when the first entry of block ${number} expires`)
+    }
     return true
   }
 
@@ -226,6 +246,10 @@ class Verification {
     for (const name of ['entries', 'tombstones', 'firstSequence', 'lastSequence'] as const) {
       if (counted[name] === summary[name]) continue
       this.#note(summary.bytes - FOOTER_BYTES, `the footer says ${name} ${summary[name]}, the entries ${counted[name]}`)
+    }
+    const expiring = this.#footer.hasExpiries ? this.#expiries?.entries : 0
+    if (expiring !== undefined && expiring !== this.#expiring) {
+      this.#note(expiriesAt(this.#footer), `it says that ${expiring} entries expire, and ${this.#expiring} do`)
     }
     const tables = this.#entries === 0 ? [0, 0] : [this.#firstTable, tableOf(this.#lastKey, this.#lastKeyLength)]
     if (tables[0] !== firstTable || tables[1] !== lastTable) {

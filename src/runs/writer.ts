@@ -6,19 +6,21 @@
  * W2  After a failure, and after `abort`, the file is removed if the file system lets us; what a crash leaves has a name
  *     that says so (`RUN_LEFTOVER_NAME`).
  *
- * Memory: a block, two pieces of output, about 25 bytes per block, and 8 bytes per entry for the maplet (24 at the end).
+ * Memory: a block, two pieces of output, about 35 bytes per block, and 8 bytes per entry for the maplet (24 at the end).
  */
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { invariant } from '../errors.ts'
 import type { Storage, StorageFile } from '../storage/storage.ts'
 import { BlockBuilder, isStorable } from './block.ts'
+import { encodeExpiries, expiriesCrc, isExpiry } from './expiries.ts'
 import { FOOTER_BYTES, encodeFooter, hexadecimal } from './footer.ts'
 import { ID_BYTES, type RunSummary, runFileName, runSeedOf } from './format.ts'
 import { type HashSeed, hashLow, hashStoredKey } from './hash.ts'
 import { IndexBuilder, indexCrc } from './index-section.ts'
 import { MapletBuilder } from './maplet-pages.ts'
 import { SequentialOutput } from './output.ts'
+import { tableOf } from './stored-key.ts'
 
 /** How a run is written. */
 export interface RunWriterOptions {
@@ -58,6 +60,10 @@ export class RunWriter {
   #firstSequence: number = Number.POSITIVE_INFINITY
   #lastSequence = 0
   #firstTable = 0
+  /** Entries that expire; the least instant of the block under construction, and of each one before it. */
+  #expiring = 0
+  #least = Infinity
+  readonly #leasts: number[] = []
   #isNamed = false
   #isDone = false
 
@@ -109,6 +115,7 @@ export class RunWriter {
    *
    * @param size the accounting size, kept for readers
    * @param value null: a tombstone
+   * @param expiresAt in ms since 1970; 0: never. Kept for readers, as nothing here knows what time it is
    * @returns a promise if it must wait for the disk; the next call must then wait for it, and so must changes of key and value
    */
   add(
@@ -117,20 +124,23 @@ export class RunWriter {
     size: number,
     value: Uint8Array | null,
     keyLength: number = key.length,
+    expiresAt = 0,
   ): void | Promise<void> {
     invariant(isStorable(sequence) && isStorable(size), 'sequence and size of an entry are integers of 48 bits')
+    const isLasting = expiresAt === 0 || (isExpiry(expiresAt) && value !== null)
+    invariant(isLasting, 'only puts expire, at an instant that is finite and greater than 0')
     const block = this.#block
-    if (block.overflows(keyLength, value === null ? 0 : value.length, this.#blockBytes)) {
+    if (block.overflows(keyLength, value === null ? 0 : value.length, expiresAt, this.#blockBytes)) {
       const waiting = this.#seal()
       if (waiting !== undefined) {
         return waiting.then(() => {
           block.reset()
-          this.#append(key, keyLength, sequence, size, value)
+          this.#append(key, keyLength, sequence, size, value, expiresAt)
         })
       }
       block.reset()
     }
-    this.#append(key, keyLength, sequence, size, value)
+    this.#append(key, keyLength, sequence, size, value, expiresAt)
   }
 
   /**
@@ -160,7 +170,14 @@ export class RunWriter {
     if (this.#isNamed) await this.#storage.remove(join(this.#directory, runFileName(this.#number))).catch(ignore)
   }
 
-  #append(key: Uint8Array, keyLength: number, sequence: number, size: number, value: Uint8Array | null): void {
+  #append(
+    key: Uint8Array,
+    keyLength: number,
+    sequence: number,
+    size: number,
+    value: Uint8Array | null,
+    expiresAt: number,
+  ): void {
     const block = this.#block
     const shared = block.sharedWith(key, keyLength)
     if (this.entries === 0) {
@@ -174,17 +191,23 @@ export class RunWriter {
       invariant(isGreater, 'keys are added to a run in ascending order')
       if (block.entries === 0) this.#index.add(this.#output.position, key, shared + 1)
     }
-    block.add(key, keyLength, shared, sequence, size, value)
+    block.add(key, keyLength, shared, sequence, size, value, expiresAt)
     const high = hashStoredKey(key, keyLength, this.#hashSeed)
     this.#maplet.add(high, hashLow)
     this.entries++
     if (value === null) this.tombstones++
+    if (expiresAt !== 0) {
+      this.#expiring++
+      if (expiresAt < this.#least) this.#least = expiresAt
+    }
     if (sequence < this.#firstSequence) this.#firstSequence = sequence
     if (sequence > this.#lastSequence) this.#lastSequence = sequence
   }
 
   #seal(): void | Promise<void> {
     this.#maplet.endBlock()
+    this.#leasts.push(this.#least)
+    this.#least = Infinity
     return this.#output.append(this.#block.finish(this.#index.blocks - 1, this.#runSeed))
   }
 
@@ -196,6 +219,8 @@ export class RunWriter {
     const indexAt = output.position
     const index = this.#index.finish(pagesAt, this.#maplet.firstBuckets)
     await output.append(index)
+    const expiries = this.#expiring === 0 ? null : encodeExpiries(this.#expiring, this.#leasts)
+    if (expiries !== null) await output.append(expiries)
     const summary: RunSummary = {
       number: this.#number,
       id: hexadecimal(this.#id),
@@ -209,6 +234,8 @@ export class RunWriter {
       encodeFooter({
         summary,
         indexCrc: indexCrc(index, this.#runSeed),
+        hasExpiries: expiries !== null,
+        expiriesCrc: expiries === null ? 0 : expiriesCrc(expiries, this.#runSeed),
         pagesAt,
         indexAt,
         blocks: this.#index.blocks,
@@ -241,12 +268,6 @@ export class RunWriter {
 /** The name under which a run is written: that of the run, and the first half of its id. */
 function leftoverName(number: number, id: Uint8Array): string {
   return `${runFileName(number)}.tmp-${hexadecimal(id.subarray(0, 8))}`
-}
-
-function tableOf(key: Uint8Array): number {
-  return (
-    (((key[0] as number) << 24) | ((key[1] as number) << 16) | ((key[2] as number) << 8) | (key[3] as number)) >>> 0
-  )
 }
 
 function ignore(): void {}

@@ -25,6 +25,8 @@ function indexOf(offsets: readonly number[], blocksEnd: number, firstBuckets: re
       lastSequence: 1,
     },
     indexCrc: indexCrc(section, RUN_SEED),
+    hasExpiries: false,
+    expiriesCrc: 0,
     pagesAt: blocksEnd,
     indexAt,
     blocks: offsets.length,
