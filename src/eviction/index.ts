@@ -1,0 +1,3 @@
+/** Eviction policies: in which order entries leave memory. policy.ts says what one is. */
+export { DeadlineHeap } from './deadline-heap.ts'
+export type { EvictionName, EvictionPolicy } from './policy.ts'
