@@ -8,7 +8,7 @@ const SLICE_KEYS = 2048
 export async function checkScans(engine: Engine): Promise<string[]> {
   const problems: string[] = []
   for (const store of engine.stores) {
-    if (store.cold === null) continue
+    if (store.base === null) continue
     const txn = engine.beginSnapshot()
     try {
       const counted = await countKeys(txn, store)

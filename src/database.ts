@@ -7,12 +7,13 @@ import type { CatalogueEntry, ProgressListener } from './durability/index.ts'
 import { VarveError, databaseClosed } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
 import { Handle } from './handle.ts'
-import { type ColdPart, type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
+import { type BasePart, type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions, type TableOptions } from './options.ts'
 import { Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
 import { type DatabaseState, ensureWritableDatabase, TableCore } from './table-core.ts'
+import { timeOf } from './time.ts'
 import type { TableResolver } from './transaction.ts'
 
 /** What `check()` found. */
@@ -123,7 +124,8 @@ export class Database<K, V> implements AnyDatabase {
     const now = clockOf(injected)
     this.#engine = new Engine({
       firstSequence: disk === null ? (injected.firstSequence ?? 0) : disk.directory.sequence,
-      disk: disk === null ? null : engineDisk(disk.directory, resolved.clock(), now),
+      disk: disk === null ? null : engineDisk(disk.directory),
+      timeMs: timeOf(resolved.clock, options?.clock !== undefined, now, disk?.directory.timeMs ?? 0),
       now,
       random: injected.random ?? Math.random,
       graphCap: injected.graphCap ?? GRAPH_CAP,
@@ -383,7 +385,7 @@ export class Database<K, V> implements AnyDatabase {
         capacity: Math.max(this.options.maplet.capacity, options.capacity?.entries ?? 0),
       },
     }
-    const store = this.#engine.addTable(spec, known === undefined ? null : this.#coldPart(known))
+    const store = this.#engine.addTable(spec, known === undefined ? null : this.#basePart(known))
     const core = new TableCore<K2, V2>(this.#state, store, options.key, resident)
     this.#cores.set(name, core)
     return core
@@ -394,9 +396,10 @@ export class Database<K, V> implements AnyDatabase {
     return this.#disk.directory.define(name, key ?? null, value)
   }
 
-  #coldPart(known: CatalogueEntry): ColdPart | null {
+  #basePart(known: CatalogueEntry): BasePart | null {
     const { tier } = (this.#disk as Disk).directory
-    return tier.has(known.id) ? { table: tier.table(known.id), size: known.entries, bytes: known.bytes } : null
+    if (!tier.has(known.id)) return null
+    return { table: this.#engine.tierTable(known.id), size: known.entries, bytes: known.bytes, empty: false }
   }
 
   /** Seed of a table's hash: secret and random, unless chance is replaced by a test. */

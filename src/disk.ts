@@ -8,9 +8,6 @@ import type { ResolvedOptions } from './options.ts'
 import { inlineBackground } from './runs/index.ts'
 import { NodeStorage, type Storage } from './storage/index.ts'
 
-/** The last instant that a Date can name: a clock that says more, or less than 0, or nothing, is not believed. */
-const LATEST_MS = 8.64e15
-
 /** What tests may replace under a database on disk. */
 export interface InjectedDisk {
   /** The file system. Default: Node's. */
@@ -73,17 +70,7 @@ function fill(target: Uint8Array, random: () => number): void {
   for (let i = 0; i < target.length; i++) target[i] = Math.floor(random() * 256)
 }
 
-/**
- * What the engine gets. Logged time follows the monotonic clock from the later of the wall clock and the last logged time, so
- * it never goes back, whatever happens to the wall clock meanwhile, and is a time whatever the wall clock says.
- */
-export function engineDisk(directory: Directory, wallClockMs: number, now: () => number): EngineDisk {
-  const isTime = wallClockMs >= 0 && wallClockMs <= LATEST_MS
-  const startMs = Math.max(isTime ? wallClockMs : 0, directory.timeMs)
-  const startedAt = now()
-  return {
-    log: directory.log,
-    tier: directory.tier,
-    timeMs: () => Math.floor(startMs + (now() - startedAt)),
-  }
+/** What the engine gets of a directory. */
+export function engineDisk(directory: Directory): EngineDisk {
+  return { log: directory.log, tier: directory.tier }
 }

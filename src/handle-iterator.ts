@@ -28,8 +28,8 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
     if (engine.hasUpdates) {
       this.#txn = engine.beginReader(true, false)
       this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
-    } else if (core.store.cold !== null) {
-      // What is on disk now has to stay there: that takes a transaction.
+    } else if (core.store.scannedBase !== null) {
+      // What the base says now has to stay there: that takes a transaction.
       this.#txn = engine.beginSnapshot()
       this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
     } else this.#cursor = engine.scanNewest(core.store, bounds)
@@ -40,6 +40,7 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
   promote(): void {
     const { engine } = this.#core.state
     this.#txn ??= engine.beginWaiting()
+    this.#cursor.adopt(this.#txn)
     this.#watched = true
     watchOver(this, engine, this.#txn)
   }

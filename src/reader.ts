@@ -150,7 +150,7 @@ const PREFETCH_SLICE_MS = 2
 export async function prefetch<K, V>(what: unknown, core: TableCore<K, V>): Promise<void> {
   const { store, state } = core
   const keys = isIterable(what) ? Array.from(what, (key) => core.admitKey(key as K)) : keysIn(resolveRange(what), core)
-  if (store.cold === null) return
+  if (store.base === null) return
   let until = performance.now() + PREFETCH_SLICE_MS
   for (const key of keys) {
     store.find(key)

@@ -3,7 +3,7 @@ import { conflictError } from './conflict-error.ts'
 import { Entry } from './entry.ts'
 import { VarveError } from './errors.ts'
 import { ALL, type Key } from './keys/index.ts'
-import { ACTIVE, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
+import { ACTIVE, KEEP, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
 import { ViewReader } from './reader.ts'
 import { release } from './leaks.ts'
 import type { Table } from './table.ts'
@@ -78,7 +78,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     const size = this.core.sizeOf(key, stored)
     // Getters inside the value and a sizeOf of the application's own may have ended the transaction.
     this.ensureActive()
-    this.view.set(key, stored, size)
+    this.view.set(key, stored, size, 0)
   }
 
   /** Deletes a key; returns whether it had a value. Reads existence. */
@@ -134,7 +134,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     this.core.counts.merges++
     if (this.core.store.spec.merge === undefined) throw this.core.store.withoutOperator()
     const admitted = this.core.admitKey(key)
-    this.view.merge(admitted, this.core.admitOperand(operand, admitted))
+    this.view.merge(admitted, this.core.admitOperand(operand, admitted), KEEP)
   }
 
   /**

@@ -18,5 +18,6 @@ export {
   isBelowUpper,
   type KeyPrefix,
   type Range,
+  boundsBeyond,
   resolveRange,
 } from './range.ts'

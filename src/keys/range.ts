@@ -277,3 +277,8 @@ export function boundsOverlap(a: Bounds, b: Bounds): boolean {
     !isCrossed(a.lower, a.lowerOpen, b.upper, b.upperOpen) && !isCrossed(b.lower, b.lowerOpen, a.upper, a.upperOpen)
   )
 }
+
+/** What is left of bounds behind a key within them, in their direction. */
+export function boundsBeyond(bounds: Bounds, key: Key): Bounds {
+  return bounds.reverse ? { ...bounds, upper: key, upperOpen: true } : { ...bounds, lower: key, lowerOpen: true }
+}

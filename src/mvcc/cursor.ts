@@ -7,31 +7,36 @@
  * I1  Keys come out strictly ascending (descending when reversed), each once.
  * I2  `range`, if there is one, covers exactly what the steps so far have told: see RangeRead I1 and I2.
  * I3  A leaf whose stamp is not above the snapshot holds only heads that the snapshot sees, so no sequence is looked at.
- * I4  Where there is a cold scan, an entry in memory hides what the scan has under its key, even if the snapshot sees no value
- *     there: it is never older than what is on disk.
+ * I4  Where the base is scanned too, an entry in memory hides what the base has under its key, even if the snapshot sees no
+ *     value there: it is never older. A scan that began while everything was in memory goes on with both as soon as something
+ *     has been let go; whatever is let go is in every base that anybody holds.
  *
  * Cost per step: one leaf slot and one column read; no allocation.
  */
-import { type Bounds, type Key, compareKeys } from '../keys/index.ts'
+import { type Bounds, type Key, boundsBeyond, compareKeys } from '../keys/index.ts'
 import type { Leaf } from '../skiplist/core.ts'
-import type { ColdScan } from '../runs/index.ts'
+import type { BaseScan } from './base.ts'
 import type { RangeRead, ReadLevel } from './predicates.ts'
-import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
-import type { TableView } from './transaction.ts'
-import { DELETE, NONE, type Pending, SET } from './write-set.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import { hasExpired, type TableStore } from './store.ts'
+import type { TableView, Txn } from './transaction.ts'
+import { NONE, type Pending, SET } from './write-set.ts'
 
 const LEAST_AHEAD_MAX = 64
 
 export class ScanCursor {
   /** The key of the current step. */
   key: Key = ''
-  /** Whether the current key is not one of the index: it was found among the transaction's own writes, or on disk. */
+  /** Whether the current key is not one of the index: it was found among the transaction's own writes, or in the base. */
   isForeign = false
   /** The stored value of the current step. */
   value: unknown = undefined
   private readonly store: TableStore
   private readonly view: TableView | null
+  /** Whose snapshot it reads; null for a reader that holds none yet. */
+  private txn: Txn | null
   private readonly snapshot: number
+  private readonly instant: number
   private readonly bounds: Bounds
   private readonly range: RangeRead | null
   private remaining: number
@@ -49,8 +54,8 @@ export class ScanCursor {
   private committedForeign = false
   private hasCommitted = false
   private positioned = false
-  // Place among what is on disk.
-  private readonly cold: ColdScan | null
+  // Place in the base.
+  private base: BaseScan | null = null
   private readonly level: ReadLevel
   private hasCold = false
   // Looked ahead: keys and values [taken, filled) are the next ones.
@@ -67,14 +72,16 @@ export class ScanCursor {
   constructor(
     store: TableStore,
     view: TableView | null,
+    txn: Txn | null,
     snapshot: number,
+    instant: number,
     bounds: Bounds,
     range: RangeRead | null,
-    cold: ColdScan | null,
     level: ReadLevel,
   ) {
     this.store = store
-    this.cold = cold
+    this.txn = txn
+    this.instant = instant
     this.level = level
     this.view = view
     this.snapshot = snapshot
@@ -83,6 +90,12 @@ export class ScanCursor {
     this.remaining = bounds.limit
     this.finished = bounds.empty
     this.room = Math.min(bounds.limit, bounds.limit === Infinity ? 8 : 64)
+    if (!bounds.empty) this.enterBase()
+  }
+
+  /** Takes the transaction that has begun for a reader that had none. */
+  adopt(txn: Txn): void {
+    this.txn = txn
   }
 
   /** Moves to the next key; false at the end. */
@@ -138,30 +151,44 @@ export class ScanCursor {
 
   /** Finds the next committed key the snapshot sees and keeps it in committedKey / committedValue. */
   private advance(): boolean {
-    if (this.cold !== null) return this.advanceBoth(this.cold)
-    if (this.taken === this.filled && !this.fill()) return false
+    if (this.base !== null) return this.advanceBoth(this.base)
+    if (this.taken === this.filled) {
+      const base = this.enterBase()
+      if (base !== null) return this.advanceBoth(base)
+      if (!this.fill()) return false
+    }
     const at = this.taken++
     this.committedKey = this.aheadKeys[at] as Key
     this.committedValue = this.aheadValues[at]
     return true
   }
 
-  /** The same where part of the table is on disk: the next key of memory and disk together (I4). */
-  private advanceBoth(cold: ColdScan): boolean {
+  /** Begins to walk the base behind what has been given out, if there is anything in it to find. */
+  private enterBase(): BaseScan | null {
+    const { store, txn, bounds, lastAhead } = this
+    const table = store.scannedBase
+    if (table === null || txn === null) return null
+    txn.hold ??= txn.engine.holdBase()
+    const rest = lastAhead === undefined ? bounds : boundsBeyond(bounds, lastAhead)
+    this.base = table.scan(rest, txn.hold)
+    return this.base
+  }
+
+  /** The same where part of the table is cold: the next key of memory and base together (I4). */
+  private advanceBoth(base: BaseScan): boolean {
     const direction = this.bounds.reverse ? -1 : 1
     for (;;) {
       // Once no leaf is left, none comes back: most scans of what is on disk go on alone.
       const hasHot = this.taken < this.filled || ((this.leaf !== null || !this.positioned) && this.fill())
-      this.hasCold ||= cold.next()
+      this.hasCold ||= this.nextInBase(base)
       if (!hasHot && !this.hasCold) return false
       const hotKey = this.aheadKeys[this.taken] as Key
-      const order = !this.hasCold ? -1 : !hasHot ? 1 : compareKeys(hotKey, cold.key) * direction
+      const order = !this.hasCold ? -1 : !hasHot ? 1 : compareKeys(hotKey, base.key) * direction
       if (order >= 0) this.hasCold = false
       if (order > 0) {
-        this.committedKey = cold.key
+        this.committedKey = base.key
         this.committedForeign = true
-        this.committedValue =
-          this.level !== 'value' || this.store.decode(cold.valueBytes, cold.valueStart, cold.valueEnd, cold.key)
+        this.committedValue = this.level !== 'value' || base.stored(this.store)
         return true
       }
       const value = this.aheadValues[this.taken++]
@@ -171,6 +198,14 @@ export class ScanCursor {
       this.committedValue = value
       return true
     }
+  }
+
+  /** The next key of the base that the snapshot sees; what was made after it, and let go since, it does not. */
+  private nextInBase(base: BaseScan): boolean {
+    while (base.next()) {
+      if (base.sequence <= this.snapshot && !hasExpired(base.expiresAt, this.instant)) return true
+    }
+    return false
   }
 
   /**
@@ -205,14 +240,16 @@ export class ScanCursor {
 
   private takeHeads({ keys, values }: Leaf<Key, number>, room: number): number {
     const { aheadKeys, aheadValues, stop } = this
-    const keepsAbsent = this.cold !== null
-    const { chunks } = this.store
+    const keepsAbsent = this.base !== null
+    const { chunks, expiring } = this.store
     const step = this.bounds.reverse ? -1 : 1
     let at = this.at
     let filled = 0
     for (; at !== stop && filled < room; at += step) {
       const id = values[at] as number
-      const value = (chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
+      const chunk = chunks[id >>> CHUNK_BITS] as Chunk
+      let value = chunk.valueAt(id & CHUNK_MASK)
+      if (expiring && hasExpired(chunk.expiryAt(id & CHUNK_MASK), this.instant)) value = undefined
       aheadKeys[filled] = keys[at] as Key
       aheadValues[filled] = value
       if (value !== undefined || keepsAbsent) filled++
@@ -223,12 +260,13 @@ export class ScanCursor {
 
   private takeVersions({ keys, values }: Leaf<Key, number>, room: number): number {
     const { aheadKeys, aheadValues, stop, store, snapshot } = this
-    const keepsAbsent = this.cold !== null
+    const keepsAbsent = this.base !== null
     const step = this.bounds.reverse ? -1 : 1
     let at = this.at
     let filled = 0
     for (; at !== stop && filled < room; at += step) {
-      const value = store.valueAt(values[at] as number, snapshot)
+      const id = values[at] as number
+      const value = store.expiring ? store.liveAt(id, snapshot, this.instant) : store.valueAt(id, snapshot)
       aheadKeys[filled] = keys[at] as Key
       aheadValues[filled] = value
       if (value !== undefined || keepsAbsent) filled++
@@ -330,7 +368,7 @@ export class ScanCursor {
       this.range?.except(own.key)
       this.own = null
       this.ownVersion = -1
-      if (own.kind === DELETE) continue
+      if (!view.isOwnLive(own)) continue
       this.value = own.kind === SET ? own.value : this.mergedValue(view, own)
       return true
     }

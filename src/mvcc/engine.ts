@@ -19,10 +19,12 @@
  */
 import { VarveError } from '../errors.ts'
 import type { Bounds } from '../keys/index.ts'
-import type { ColdTier, ColdVersion } from '../runs/index.ts'
+import type { ColdTier } from '../runs/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import { ActiveList } from './active.ts'
+import { type Base, type BaseHold, type BasePart, type BaseTable, TierBase } from './base.ts'
 import { Certifier } from './certifier.ts'
+import type { Chunk } from './chunk.ts'
 import { Cleaner } from './cleaner.ts'
 import { Conflict, type ConflictStep } from './conflict.ts'
 import { ScanCursor } from './cursor.ts'
@@ -33,7 +35,7 @@ import { LazyReaders } from './lazy.ts'
 import { install } from './install.ts'
 import { Node } from './node.ts'
 import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
-import { type ColdPart, TableStore, type TableSpec } from './store.ts'
+import { TableStore, type TableSpec } from './store.ts'
 import { Summary } from './summary.ts'
 import {
   ABORTED,
@@ -47,7 +49,7 @@ import {
   type TxnMode,
   UPDATE,
 } from './transaction.ts'
-import { DELETE, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
+import { DELETE, KEEP, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
 
 /** What the engine is built with; the face resolves it from the options. */
 export interface EngineOptions {
@@ -63,8 +65,14 @@ export interface EngineOptions {
   readonly vacuumIntervalMs: number | null
   readonly maxTransactionAgeMs: number
   readonly maxSnapshotAgeMs: number
+  /**
+   * The time of commits and the instant of snapshots, ms since the epoch. Must never go back.
+   */
+  readonly timeMs: () => number
   /** Where commits go, and where what this session has not met is found. null: in memory only. */
   readonly disk: EngineDisk | null
+  /** What lies below memory if not a disk: the parent of a fork. */
+  readonly base?: Base | null
 }
 
 /** What an engine has under it when its data are on disk. */
@@ -72,8 +80,6 @@ export interface EngineDisk {
   /** null: nothing may be written. */
   readonly log: LogWriter | null
   readonly tier: ColdTier
-  /** Time to log with commits, ms since the epoch; never goes back. */
-  readonly timeMs: () => number
 }
 
 /** Counters since open; plain numbers, cheap to bump. */
@@ -110,6 +116,8 @@ export class Engine {
   readonly favours: FavourBoard = new FavourBoard()
   readonly lazy: LazyReaders = new LazyReaders()
   readonly stores: TableStore[] = []
+  /** The columns of all tables: an entry id means one entry of the whole database. */
+  readonly chunks: Chunk[] = []
   /** Active serializable updates and tracked readers (I3); updates at snapshot isolation; what only holds a snapshot. */
   readonly updates: ActiveList = new ActiveList()
   readonly readers: ActiveList = new ActiveList()
@@ -132,7 +140,7 @@ export class Engine {
   private preparing = false
   private readonly ageTimer: ReturnType<typeof setInterval> | null
   private readonly certifier: Certifier
-  private readonly disk: EngineDisk | null
+  private readonly base: Base | null
   private readonly log: LogWriter | null
   private readonly summary: Summary = new Summary()
   private nextTxnId = 1
@@ -146,13 +154,13 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.options = options
-    this.disk = options.disk
+    this.base = options.disk === null ? (options.base ?? null) : new TierBase(options.disk.tier)
     this.log = options.disk === null ? null : options.disk.log
     this.clock = options.firstSequence
     this.safe = options.firstSequence
     this.graph = new Graph(options.graphCap)
     this.certifier = new Certifier(this.graph)
-    this.garbage = new GarbageQueue(this.snapshots, options.disk === null ? null : options.disk.tier)
+    this.garbage = new GarbageQueue(this.snapshots, this.base)
     this.cleaner = new Cleaner(this, options.now, options.vacuumIntervalMs)
     const shortest = Math.min(options.maxTransactionAgeMs, options.maxSnapshotAgeMs)
     this.limitsAge = shortest !== Infinity
@@ -160,8 +168,23 @@ export class Engine {
     this.ageTimer = this.limitsAge ? watchAges(new WeakRef(this), everyMs) : null
   }
 
-  addTable(spec: TableSpec, cold: ColdPart | null): TableStore {
-    const store = new TableStore(spec, cold)
+  /** ms since the epoch; never goes back. */
+  timeMs(): number {
+    return this.options.timeMs()
+  }
+
+  /** The instant that a read of the newest state of a table sees; only where something may expire is the clock asked. */
+  instantFor(store: TableStore): number {
+    return store.expiring ? this.options.timeMs() : -Infinity
+  }
+
+  /** What the table lies on, if this engine stands on files. */
+  tierTable(id: number): BaseTable {
+    return (this.base as TierBase).table(id)
+  }
+
+  addTable(spec: TableSpec, base: BasePart | null): TableStore {
+    const store = new TableStore(spec, base, this.chunks, this.options.timeMs)
     this.stores.push(store)
     return store
   }
@@ -208,12 +231,12 @@ export class Engine {
 
   /** A cursor on the newest state for a reader that waits in {@link lazy}: it holds no snapshot yet. */
   scanNewest(store: TableStore, bounds: Bounds): ScanCursor {
-    return new ScanCursor(store, null, this.clock, bounds, null, null, 'value')
+    return new ScanCursor(store, null, null, this.clock, this.instantFor(store), bounds, null, 'value')
   }
 
-  /** Keeps what is on disk now readable until the transaction that asked ends. */
-  holdCold(): ColdVersion {
-    return (this.disk as EngineDisk).tier.acquire()
+  /** Keeps what the base says now readable until the transaction that asked ends. */
+  holdBase(): BaseHold {
+    return (this.base as Base).acquire()
   }
 
   /** More is on disk than before: garbage that has waited for it may go. */
@@ -230,7 +253,8 @@ export class Engine {
   private start(mode: TxnMode, serializable: boolean, synchronous: boolean, sequence: number): Txn {
     const slot = this.snapshots.acquire(sequence)
     const startedAt = this.limitsAge ? this.options.now() : 0
-    return new Txn(this, this.nextTxnId++, mode, serializable, synchronous, slot, startedAt, this.safePoint)
+    const instant = this.expires ? this.options.timeMs() : -Infinity
+    return new Txn(this, this.nextTxnId++, mode, serializable, synchronous, slot, startedAt, this.safePoint, instant)
   }
 
   /** Comes first in whatever begins or commits: refuses to be entered from a merge operator, and ends what is too old. */
@@ -243,6 +267,14 @@ export class Engine {
   refuseReentry(): void {
     if (!this.preparing) return
     throw new VarveError('INVALID_ARGUMENT', 'a merge operator used the database; operators must be pure functions')
+  }
+
+  /** Whether anything that a transaction may see can expire; what is on disk may before it is met. */
+  private get expires(): boolean {
+    if (this.base !== null) return true
+    const { stores } = this
+    for (let i = 0; i < stores.length; i++) if ((stores[i] as TableStore).expiring) return true
+    return false
   }
 
   /** The newest safe snapshot that is still readable. */
@@ -281,10 +313,11 @@ export class Engine {
   commit(txn: Txn): Conflict | null {
     this.enter()
     if (txn.state !== ACTIVE) throw txn.endedBy ?? new Error('varve invariant violated: committed twice')
-    const writes = this.prepare(txn)
+    const timeMs = this.log !== null || this.expires ? this.options.timeMs() : 0
+    const writes = this.prepare(txn, timeMs)
     if (writes === 0) return this.commitReader(txn)
-    if (this.log !== null) this.stage(this.log, txn)
-    const conflict = this.certifyUpdate(txn)
+    if (this.log !== null) this.stage(this.log, txn, timeMs)
+    const conflict = this.certifyUpdate(txn, timeMs)
     if (conflict instanceof Conflict) {
       this.log?.cancel()
       this.refuse(txn, conflict)
@@ -297,7 +330,7 @@ export class Engine {
     for (const view of txn.views) {
       if (view.writes === null) continue
       for (const pending of view.writes.list) {
-        if (pending.kind !== NONE) this.installOne(view.store, pending, sequence, conflict)
+        if (pending.kind !== NONE) this.installOne(view.store, pending, sequence, conflict, timeMs)
       }
     }
     if (this.log !== null) this.append(this.log, txn, sequence)
@@ -308,8 +341,8 @@ export class Engine {
   }
 
   /** Encodes a commit for the log before anything changes: this may fail for want of memory, what follows may not. */
-  private stage(log: LogWriter, txn: Txn): void {
-    log.begin((this.disk as EngineDisk).timeMs())
+  private stage(log: LogWriter, txn: Txn, timeMs: number): void {
+    log.begin(timeMs)
     for (const { store, writes } of txn.views) {
       if (writes === null) continue
       for (const pending of writes.list) stageOne(log, store, pending)
@@ -332,19 +365,22 @@ export class Engine {
     kind: typeof SET | typeof DELETE,
     value: unknown,
     size: number,
+    ttlMs = 0,
   ): boolean {
     this.enter()
+    const { log } = this
+    const timeMs = log !== null || store.expiring || ttlMs !== 0 ? this.options.timeMs() : 0
     const pending = new Pending(key)
     pending.kind = kind
     pending.value = value
     pending.size = size
+    pending.expiresAt = ttlMs === 0 ? 0 : timeMs + ttlMs
     pending.entry = store.find(key)
-    const present = pending.entry >= 0 && store.headOf(pending.entry) !== undefined
+    const present = pending.entry >= 0 && store.isLive(pending.entry, timeMs)
     if (kind === DELETE && !present) return false
     if (pending.entry < 0) this.admitNew(store, 1)
-    const { log } = this
     if (log !== null) {
-      log.begin((this.disk as EngineDisk).timeMs())
+      log.begin(timeMs)
       stageOne(log, store, pending)
     }
     if (this.lazy.size > 0) this.lazy.promoteAll()
@@ -354,10 +390,10 @@ export class Engine {
       const view = txn.view(store)
       view.adopt(pending)
       if (kind === DELETE) view.noteExistence(pending.entry)
-      node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint) as Node
+      node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint, timeMs) as Node
       this.finish(txn, COMMITTED)
     }
-    this.installOne(store, pending, ++this.clock, node)
+    this.installOne(store, pending, ++this.clock, node, timeMs)
     if (log !== null) {
       appendSizes(log, store)
       log.end(this.clock)
@@ -368,13 +404,13 @@ export class Engine {
     return present
   }
 
-  private installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null): void {
-    const dead = install(store, pending, sequence, node, this.snapshots)
+  private installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null, timeMs: number): void {
+    const dead = install(store, pending, sequence, node, this.snapshots, timeMs)
     if (dead) this.garbage.addTombstone(store, pending.entry, sequence)
   }
 
   /** Finds the entries of all pending writes and computes merged values; returns how many writes there are. */
-  private prepare(txn: Txn): number {
+  private prepare(txn: Txn, timeMs: number): number {
     let writes = 0
     let merges = false
     for (const view of txn.views) {
@@ -391,7 +427,7 @@ export class Engine {
       }
       if (created > 0) this.admitNew(view.store, created)
     }
-    if (merges) this.computeMerges(txn)
+    if (merges) this.computeMerges(txn, timeMs)
     return writes
   }
 
@@ -403,7 +439,7 @@ export class Engine {
   }
 
   /** Applies merge operators, which are user code: nothing may be begun, written or ended from inside them. */
-  private computeMerges(txn: Txn): void {
+  private computeMerges(txn: Txn, timeMs: number): void {
     this.preparing = true
     txn.state = PREPARING
     try {
@@ -411,7 +447,9 @@ export class Engine {
         if (view.writes === null) continue
         for (const pending of view.writes.list) {
           if (pending.kind !== MERGE) continue
-          const current = pending.entry < 0 ? undefined : view.store.headOf(pending.entry)
+          const isThere = pending.entry >= 0 && view.store.isLive(pending.entry, timeMs)
+          const current = isThere ? view.store.headOf(pending.entry) : undefined
+          if (pending.expiresAt === KEEP) pending.expiresAt = isThere ? view.store.expiryOf(pending.entry) : 0
           pending.merged = view.store.applyMerge(pending.key, current, pending.value as Operands)
           pending.mergedSize = view.store.sizeOfEntry(pending.key, pending.merged)
         }
@@ -422,7 +460,7 @@ export class Engine {
     }
   }
 
-  private certifyUpdate(txn: Txn): Conflict | Node | null {
+  private certifyUpdate(txn: Txn, timeMs: number): Conflict | Node | null {
     if (this.favours.size > 0 && !txn.synchronous && !txn.nested) {
       const now = this.options.now()
       const favour = this.favours.against(txn, now)
@@ -433,7 +471,8 @@ export class Engine {
       const conflict = this.firstCommitterWins(txn)
       if (conflict !== null) return conflict
     }
-    return this.certifier.certify(txn, this.clock + 1, overtaken, this.othersTracked(txn), false, this.safePoint)
+    const others = this.othersTracked(txn)
+    return this.certifier.certify(txn, this.clock + 1, overtaken, others, false, this.safePoint, timeMs)
   }
 
   private isTracked(txn: Txn): boolean {
@@ -478,6 +517,7 @@ export class Engine {
         this.othersTracked(txn),
         true,
         txn.safeAtBegin,
+        0,
       )
       if (conflict instanceof Conflict) {
         this.counters.readerConflicts++
@@ -534,9 +574,9 @@ export class Engine {
     const slot = txn.slot as SnapshotSlot
     txn.slot = null
     if (this.snapshots.release(slot)) this.garbage.takeSlot(slot)
-    if (txn.cold !== null) {
-      this.disk?.tier.release(txn.cold)
-      txn.cold = null
+    if (txn.hold !== null) {
+      this.base?.release(txn.hold)
+      txn.hold = null
     }
   }
 
@@ -710,8 +750,9 @@ function stageOne(log: LogWriter, store: TableStore, pending: Pending): void {
   if (pending.kind === NONE || pending.idle) return
   const { id, resident } = store.spec
   if (pending.kind === DELETE) log.remove(id, pending.key)
-  else if (pending.kind === SET) log.put(id, pending.key, resident.encode(pending.value), pending.size)
-  else log.put(id, pending.key, resident.encode(pending.merged), pending.mergedSize)
+  else if (pending.kind === SET)
+    log.put(id, pending.key, resident.encode(pending.value), pending.size, pending.expiresAt)
+  else log.put(id, pending.key, resident.encode(pending.merged), pending.mergedSize, pending.expiresAt)
 }
 
 /** Tells the record being built how the sizes of a table have changed since the last one. */

@@ -12,7 +12,8 @@
  */
 import type { Node } from './node.ts'
 import type { SnapshotSet, SnapshotSlot } from './snapshots.ts'
-import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import type { TableStore } from './store.ts'
 import { type Meta, type Version } from './version.ts'
 
 /** A first-in first-out queue over an array; taking is O(1) amortised. */
@@ -74,17 +75,17 @@ export class GarbageQueue {
   private readonly nodes: Queue<Node> = new Queue()
   private readonly stamped: Queue<Stamped> = new Queue()
   private sweep = 0
-  private readonly tier: { readonly floor: number } | null
+  private readonly base: { readonly floor: number } | null
 
-  /** `tier`: what is on disk, deletions included, up to `floor`; null: nothing is. */
-  constructor(snapshots: SnapshotSet, tier: { readonly floor: number } | null) {
+  /** `base`: what lies below memory, deletions included, up to `floor`; null: nothing does. */
+  constructor(snapshots: SnapshotSet, base: { readonly floor: number } | null) {
     this.snapshots = snapshots
-    this.tier = tier
+    this.base = base
   }
 
   private isRipe(tombstone: Tombstone, safePoint: number): boolean {
     if (tombstone.sequence > safePoint) return false
-    return this.tier === null || tombstone.store.cold === null || tombstone.sequence <= this.tier.floor
+    return this.base === null || tombstone.store.base === null || tombstone.sequence <= this.base.floor
   }
 
   /** Items that may be looked at now; tombstones that wait for the safe point are not counted. */

@@ -1,10 +1,11 @@
 /** What the face may use of the engine. */
+export type { Base, BaseHold, BasePart, BaseScan, BaseTable } from './base.ts'
 export { type Conflict, type ConflictStep } from './conflict.ts'
 export type { ScanCursor } from './cursor.ts'
 export { Engine, type EngineDisk, type EngineListener } from './engine.ts'
 export type { Favour } from './favour.ts'
 export type { LazyReader } from './lazy.ts'
 export { sizeOfKey } from './size.ts'
-export { type ColdPart, operandForm, type TableSpec, type TableStore } from './store.ts'
+export { hasExpired, operandForm, type TableSpec, type TableStore } from './store.ts'
 export { ACTIVE, COMMITTED, type SavepointMark, type TableView, type Txn, UPDATE } from './transaction.ts'
-export { DELETE, SET } from './write-set.ts'
+export { DELETE, KEEP, SET } from './write-set.ts'

@@ -7,17 +7,19 @@
  */
 import type { Node } from './node.ts'
 import type { SnapshotSet } from './snapshots.ts'
-import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import { hasExpired, type TableStore } from './store.ts'
 import { Existence, MergeGroup, type Meta, Version } from './version.ts'
 import { DELETE, MERGE, type Pending } from './write-set.ts'
 
-/** Installs a pending write at `sequence`; returns whether it left a tombstone. */
+/** Installs a pending write at `sequence` and `timeMs`, the time of the commit; returns whether it left a tombstone. */
 export function install(
   store: TableStore,
   pending: Pending,
   sequence: number,
   node: Node | null,
   snapshots: SnapshotSet,
+  timeMs: number,
 ): boolean {
   if (pending.idle) {
     if (node !== null) noteIdle(store, pending, node)
@@ -31,14 +33,19 @@ export function install(
   const oldValue = chunk.valueAt(i)
   const oldSequence = chunk.sequenceAt(i)
   const oldSize = chunk.sizeAt(i)
+  const oldExpiry = chunk.expiryAt(i)
+  const expiry = value === undefined ? 0 : pending.expiresAt
+  const lapsed = hasExpired(oldExpiry, timeMs)
   const pinned = snapshots.newest()
   // The state before the first insert needs a version only to carry the edge from tracked readers that saw nothing.
   const keeps = pinned >= oldSequence && (node !== null || oldSequence > 0)
   let meta = chunk.metaAt(i)
   if (keeps || node !== null || meta !== undefined) {
     meta ??= store.needMeta(id)
-    const old = keeps ? chain(store, meta, oldSequence, sequence, oldValue, oldSize, snapshots) : null
-    turnRegisters(store, meta, old, pending, value, oldValue, oldSequence, sequence, node)
+    const old = keeps ? chain(store, meta, chunk, i, sequence, lapsed, snapshots) : null
+    const wasLive = oldValue !== undefined && !lapsed
+    const isLive = value !== undefined && !hasExpired(expiry, timeMs)
+    turnRegisters(store, meta, old, pending, isLive, wasLive, oldSequence, sequence, node)
     if (node !== null) node.metas.push(meta)
     else if (meta.older === null) chunk.setMeta(i, undefined)
   }
@@ -46,6 +53,7 @@ export function install(
   chunk.setValue(i, value)
   chunk.setSequence(i, sequence)
   chunk.setSize(i, size)
+  if (expiry !== oldExpiry) store.setExpiry(id, expiry)
   if (pinned >= 0) store.stampLeaf(id, sequence)
   const delta = (value === undefined ? 0 : 1) - (oldValue === undefined ? 0 : 1)
   if (delta !== 0 || size !== oldSize) store.resize(sequence, delta, size - oldSize, snapshots)
@@ -66,13 +74,15 @@ function noteIdle(store: TableStore, pending: Pending, node: Node): void {
 function chain(
   store: TableStore,
   meta: Meta,
-  sequence: number,
+  chunk: Chunk,
+  i: number,
   end: number,
-  value: unknown,
-  size: number,
+  lapsed: boolean,
   snapshots: SnapshotSet,
 ): Version {
-  const version = new Version(meta, sequence, end, value, size, meta.older)
+  const sequence = chunk.sequenceAt(i)
+  const size = chunk.sizeAt(i)
+  const version = new Version(meta, sequence, end, chunk.valueAt(i), size, chunk.expiryAt(i), lapsed, meta.older)
   meta.older = version
   store.versions++
   snapshots.newestWithin(sequence, end)?.file(version)
@@ -85,15 +95,15 @@ function turnRegisters(
   meta: Meta,
   old: Version | null,
   pending: Pending,
-  value: unknown,
-  oldValue: unknown,
+  isLive: boolean,
+  wasLive: boolean,
   oldSequence: number,
   sequence: number,
   node: Node | null,
 ): void {
   const joinsGroup = pending.kind === MERGE && store.commutative && node !== null
   if (joinsGroup) {
-    meta.group ??= new MergeGroup(oldSequence, oldValue === undefined)
+    meta.group ??= new MergeGroup(oldSequence, !wasLive)
     if (old !== null) old.group = meta.group
     meta.group.operands.push(node)
   } else {
@@ -109,17 +119,20 @@ function turnRegisters(
     meta.readStamp = 0
     meta.idleDeleters = null
   }
-  if (oldValue === undefined) {
-    if (value !== undefined) {
+  if (old !== null) {
+    // What had expired was there for some of its readers: see Version.lapsed.
+    if (wasLive && node !== null) meta.existence ??= new Existence(0, null)
+    old.existence = meta.existence
+  }
+  if (!wasLive) {
+    if (isLive) {
       meta.existence = node === null ? null : new Existence(sequence, node)
       meta.existenceReaders = null
       meta.existenceReadStamp = 0
     }
     return
   }
-  if (old !== null && node !== null) meta.existence ??= new Existence(0, null)
-  if (old !== null) old.existence = meta.existence
-  if (value === undefined) {
+  if (!isLive) {
     if (meta.existence !== null) meta.existence.successor = node
     meta.existence = null
     meta.existenceReaders = null

@@ -2,11 +2,11 @@
  * One table in memory: entries in columns, found by key through the maplet and in order through the
  * skiplist. It knows versions and snapshots, but nothing of transactions.
  *
- * Of a table that was on disk when the database was opened, memory holds what this session has read or written; the rest is
- * cold. A point read that finds nothing here asks the cold table and keeps what it gets, so everybody else meets it as an
- * entry like any other.
+ * Of a table with a base (base.ts), memory holds what this session has read or written and not let go; the rest is cold. A
+ * point read that finds nothing here asks the base and keeps what it gets, so everybody else meets it as an entry like any
+ * other.
  *
- *   key ──maplet──> entry id ──> chunk[id >>> 12] { key, value, history; sequence, size, leaf id }[id & 4095]
+ *   key ──maplet──> entry id ──> columns (chunk.ts)
  *   key order ──skiplist leaf──> entry id
  *
  * Cost: 40 bytes of columns per entry (chunks of 4096, so growth moves nothing), about 10 in the maplet and 26 in the
@@ -17,109 +17,23 @@
  * I3  `size` counts the live keys, `bytes` sums their sizes; `coldSize` and `coldBytes` are the share of those that have no
  *     entry here.
  * I4  A leaf's stamp is not below the sequence of any of its heads that was written while a snapshot was open.
- * I5  An entry's head is never older than what the cold table says of its key, and what this session has not written was
- *     committed before any snapshot of it: an entry that is loaded late is visible to every open snapshot.
+ * I5  An entry's head is never older than what the base says of its key. An entry that is loaded has the sequence it was
+ *     written at, and needs no chain: whoever does not see it sees nothing there.
  */
 import { codecs, type Resident, residentOf } from '../codecs/index.ts'
 import { VarveError } from '../errors.ts'
 import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/index.ts'
 import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } from '../maplet/core.ts'
 import { identityOf } from '../maplet/merges.ts'
-import type { ColdTable } from '../runs/index.ts'
 import { KIND_MIXED, type Leaf, OrderedIndex } from '../skiplist/core.ts'
+import type { BasePart, BaseTable } from './base.ts'
+import { CHUNK_BITS, CHUNK_MASK, CHUNK_SIZE, Chunk, FIRST_CHUNK_CAPACITY } from './chunk.ts'
 import type { Node } from './node.ts'
 import type { RangeMark } from './predicates.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { Meta, type Version } from './version.ts'
 import type { Operands } from './write-set.ts'
-
-export const CHUNK_BITS = 12
-export const CHUNK_SIZE: number = 1 << CHUNK_BITS
-export const CHUNK_MASK: number = CHUNK_SIZE - 1
-const FIRST_CHUNK_CAPACITY = 16
-
-/** References per entry in a chunk: key, value, history. Side by side, so that a read finds them in one cache line. */
-const REFERENCES = 3
-/** Numbers per entry: the sequence in two halves, size, leaf id. 16 bytes, never across a cache line. */
-const NUMBERS = 4
-const HALF = 2 ** 32
-
-/** Up to 4096 entries. The first chunk of a table starts small and grows, so that small tables stay small. */
-export class Chunk {
-  references: unknown[]
-  numbers: Uint32Array
-  capacity: number
-
-  constructor(capacity: number) {
-    this.capacity = capacity
-    this.references = new Array<unknown>(capacity * REFERENCES).fill(undefined)
-    this.numbers = new Uint32Array(capacity * NUMBERS)
-  }
-
-  keyAt(i: number): Key {
-    return this.references[i * REFERENCES] as Key
-  }
-
-  /** undefined: the place is free. */
-  setKey(i: number, key: Key | undefined): void {
-    this.references[i * REFERENCES] = key
-  }
-
-  /** The newest value, or undefined. */
-  valueAt(i: number): unknown {
-    return this.references[i * REFERENCES + 1]
-  }
-
-  setValue(i: number, value: unknown): void {
-    this.references[i * REFERENCES + 1] = value
-  }
-
-  metaAt(i: number): Meta | undefined {
-    return this.references[i * REFERENCES + 2] as Meta | undefined
-  }
-
-  setMeta(i: number, meta: Meta | undefined): void {
-    this.references[i * REFERENCES + 2] = meta
-  }
-
-  /** Sequence of the newest version. Two halves, because sequences outgrow 32 bits. */
-  sequenceAt(i: number): number {
-    const at = i * NUMBERS
-    return (this.numbers[at + 1] as number) * HALF + (this.numbers[at] as number)
-  }
-
-  setSequence(i: number, sequence: number): void {
-    const at = i * NUMBERS
-    this.numbers[at] = sequence
-    this.numbers[at + 1] = sequence / HALF
-  }
-
-  sizeAt(i: number): number {
-    return this.numbers[i * NUMBERS + 2] as number
-  }
-
-  setSize(i: number, size: number): void {
-    this.numbers[i * NUMBERS + 2] = size
-  }
-
-  leafAt(i: number): number {
-    return this.numbers[i * NUMBERS + 3] as number
-  }
-
-  setLeaf(i: number, leafId: number): void {
-    this.numbers[i * NUMBERS + 3] = leafId
-  }
-
-  grow(): void {
-    const bigger = new Chunk(Math.min(this.capacity * 4, CHUNK_SIZE))
-    for (let i = 0; i < this.references.length; i++) bigger.references[i] = this.references[i]
-    bigger.numbers.set(this.numbers)
-    this.capacity = bigger.capacity
-    this.references = bigger.references
-    this.numbers = bigger.numbers
-  }
-}
 
 /** How operands of merges wait in a write set: private copies, like values. */
 export const operandForm: Resident<unknown> = residentOf(codecs.structured())
@@ -135,13 +49,7 @@ export interface TableSpec {
   readonly maplet: MapletOptions
 }
 
-/** What a table holds on disk when the database is opened. */
-export interface ColdPart {
-  readonly table: ColdTable
-  /** Live keys, and what they count for in bytes. */
-  readonly size: number
-  readonly bytes: number
-}
+const MOST_SIZE = 2 ** 32 - 1
 
 /** Sizes kept before those that nobody sees are looked for. */
 const SIZES_KEPT = 16
@@ -156,8 +64,13 @@ interface SizeVersion {
 export class TableStore {
   readonly spec: TableSpec
   /** Where keys without an entry may be; null if nowhere. */
-  readonly cold: ColdTable | null
-  readonly chunks: Chunk[] = []
+  readonly base: BaseTable | null
+  /** Of all tables of the engine. */
+  readonly chunks: Chunk[]
+  /** Whether any entry was ever given an expiry: until then no read looks for one. */
+  expiring = false
+  /** Whether the base had nothing of the table at first, so that it need not be asked while nothing has been let go. */
+  private readonly isBaseEmpty: boolean
   readonly index: OrderedIndex<Key, number>
   readonly maplet: MapletCore
   /** Whether merges of this table commute, so that they do not conflict with each other. */
@@ -182,16 +95,26 @@ export class TableStore {
   loggedBytes: number
   /** Versions in chains. */
   versions = 0
+  private readonly timeMs: () => number
+  /** Places in `chunks` of the chunks that are this table's. */
+  private readonly owned: number[] = []
   private allocated = 0
   private readonly free: number[] = []
   private sizeHistory: SizeVersion[] = []
   private sizeSequence = 0
 
-  constructor(spec: TableSpec, cold: ColdPart | null) {
+  /**
+   * @param chunks the columns of all tables
+   * @param timeMs what the time is, ms since the epoch; asked only where something may expire
+   */
+  constructor(spec: TableSpec, base: BasePart | null, chunks: Chunk[], timeMs: () => number) {
     this.spec = spec
-    this.cold = cold === null ? null : cold.table
-    this.size = this.coldSize = this.loggedSize = cold === null ? 0 : cold.size
-    this.bytes = this.coldBytes = this.loggedBytes = cold === null ? 0 : cold.bytes
+    this.timeMs = timeMs
+    this.chunks = chunks
+    this.base = base === null ? null : base.table
+    this.isBaseEmpty = base === null || base.empty
+    this.size = this.coldSize = this.loggedSize = base === null ? 0 : base.size
+    this.bytes = this.coldBytes = this.loggedBytes = base === null ? 0 : base.bytes
     this.commutative = spec.merge?.commutative === true
     this.index = new OrderedIndex<Key, number>(compareKeys, (id, leaf) => {
       ;(this.chunks[id >>> CHUNK_BITS] as Chunk).setLeaf(id & CHUNK_MASK, leaf.id)
@@ -206,7 +129,12 @@ export class TableStore {
   find(key: Key): number {
     const high = hashKey(key, this.maplet)
     const id = this.maplet.find(high, hashLow, key)
-    return id >= 0 || this.cold === null ? id : this.load(this.cold, key)
+    return id >= 0 || this.base === null ? id : this.load(this.base, key)
+  }
+
+  /** Where scans must look besides memory; null if everything is in memory. */
+  get scannedBase(): BaseTable | null {
+    return this.isBaseEmpty && this.coldSize === 0 ? null : this.base
   }
 
   /** Entry id of a key that is in memory, or -1. */
@@ -215,17 +143,18 @@ export class TableStore {
     return this.maplet.find(high, hashLow, key)
   }
 
-  /** Makes an entry of what the cold table has under a key; -1 if that is nothing. I5. */
-  private load(cold: ColdTable, key: Key): number {
-    if (!cold.find(key)) return -1
-    const { sequence, size } = cold
-    const value = this.decode(cold.valueBytes, cold.valueStart, cold.valueEnd, key)
+  /** Makes an entry of what the base has under a key; -1 if that is nothing. I5. */
+  private load(base: BaseTable, key: Key): number {
+    if ((this.isBaseEmpty && this.coldSize === 0) || !base.find(key)) return -1
+    const { sequence, size, expiresAt } = base
+    const value = base.stored(this, key)
     const id = this.create(key)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     chunk.setValue(i, value)
     chunk.setSequence(i, sequence)
     chunk.setSize(i, size)
+    if (expiresAt !== 0) this.setExpiry(id, expiresAt)
     this.coldSize--
     this.coldBytes -= size
     return id
@@ -260,6 +189,28 @@ export class TableStore {
     return (this.chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
   }
 
+  /** When an entry's newest version expires, ms since the epoch; 0: never. */
+  expiryOf(id: number): number {
+    return (this.chunks[id >>> CHUNK_BITS] as Chunk).expiryAt(id & CHUNK_MASK)
+  }
+
+  setExpiry(id: number, expiresAt: number): void {
+    if (expiresAt !== 0) this.expiring = true
+    ;(this.chunks[id >>> CHUNK_BITS] as Chunk).setExpiry(id & CHUNK_MASK, expiresAt)
+  }
+
+  /** Whether an entry's newest version is a value that has not expired at `instant`. */
+  isLive(id: number, instant: number): boolean {
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    return chunk.valueAt(i) !== undefined && !hasExpired(chunk.expiryAt(i), instant)
+  }
+
+  /** A stored form that stays valid when the version it belongs to goes: for whoever keeps it beyond the commit that ends it. */
+  detach(stored: unknown): unknown {
+    return stored
+  }
+
   metaOf(id: number): Meta | undefined {
     return (this.chunks[id >>> CHUNK_BITS] as Chunk).metaAt(id & CHUNK_MASK)
   }
@@ -273,13 +224,33 @@ export class TableStore {
     return meta
   }
 
-  /** The newest committed value of a key, or undefined. */
+  /** The newest committed value of a key that is live now, or undefined. */
   get(key: Key): unknown {
     const id = this.find(key)
-    return id < 0 ? undefined : (this.chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
+    if (id < 0) return undefined
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    if (this.expiring && hasExpired(chunk.expiryAt(id & CHUNK_MASK), this.timeMs())) return undefined
+    return chunk.valueAt(id & CHUNK_MASK)
   }
 
-  /** The value of an entry that the snapshot at `sequence` sees, or undefined. */
+  /** The value of an entry that the snapshot at `sequence` sees and that is live at `instant`, or undefined. */
+  liveAt(id: number, sequence: number, instant: number): unknown {
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    if (chunk.sequenceAt(i) <= sequence) return hasExpired(chunk.expiryAt(i), instant) ? undefined : chunk.valueAt(i)
+    const version = this.versionAt(id, sequence)
+    return version === null || hasExpired(version.expiresAt, instant) ? undefined : version.value
+  }
+
+  /** When what the snapshot at `sequence` sees of an entry expires; 0: never. */
+  expiryAt(id: number, sequence: number): number {
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    if (chunk.sequenceAt(i) <= sequence) return chunk.expiryAt(i)
+    return this.versionAt(id, sequence)?.expiresAt ?? 0
+  }
+
+  /** The value of an entry that the snapshot at `sequence` sees, expired or not, or undefined. */
   valueAt(id: number, sequence: number): unknown {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
@@ -306,6 +277,7 @@ export class TableStore {
     chunk.setValue(i, undefined)
     chunk.setSequence(i, 0)
     chunk.setSize(i, 0)
+    chunk.setExpiry(i, 0)
     this.maplet.insert(high, hashLow, id)
     chunk.setLeaf(i, this.index.insert(key, id).id)
     return id
@@ -415,10 +387,10 @@ export class TableStore {
     const { sizeOf, resident } = this.spec
     if (sizeOf === undefined) return sizeOfKey(key) + resident.sizeOf(stored)
     const size = sizeOf(releaseKey(key), resident.release(stored))
-    if (Number.isFinite(size) && size >= 0 && Math.ceil(size) < HALF) return Math.ceil(size)
+    if (Number.isFinite(size) && size >= 0 && Math.ceil(size) <= MOST_SIZE) return Math.ceil(size)
     throw new VarveError(
       'INVALID_ARGUMENT',
-      `sizeOf of table '${this.spec.name}' must return a number of bytes from 0 to ${HALF - 1}`,
+      `sizeOf of table '${this.spec.name}' must return a number of bytes from 0 to ${MOST_SIZE}`,
     )
   }
 
@@ -430,12 +402,18 @@ export class TableStore {
   }
 
   private allocate(): number {
-    const id = this.allocated++
-    const at = id >>> CHUNK_BITS
-    const chunk = this.chunks[at]
-    if (chunk === undefined) this.chunks.push(new Chunk(at === 0 ? FIRST_CHUNK_CAPACITY : CHUNK_SIZE))
-    else if ((id & CHUNK_MASK) >= chunk.capacity) chunk.grow()
-    return id
+    const n = this.allocated++
+    const place = n >>> CHUNK_BITS
+    const i = n & CHUNK_MASK
+    const at = this.owned[place]
+    if (at === undefined) {
+      this.owned.push(this.chunks.length)
+      this.chunks.push(new Chunk(this, place === 0 ? FIRST_CHUNK_CAPACITY : CHUNK_SIZE))
+      return ((this.chunks.length - 1) << CHUNK_BITS) | i
+    }
+    const chunk = this.chunks[at] as Chunk
+    if (i >= chunk.capacity) chunk.grow()
+    return (at << CHUNK_BITS) | i
   }
 
   /** Whether all keys are strings or numbers, which are handed out as they are. */
@@ -502,7 +480,10 @@ export class TableStore {
   /** Estimated bytes of the columns, index and maplet: what the table costs beyond keys and values. */
   overheadBytes(): number {
     let columns = 0
-    for (const chunk of this.chunks) columns += chunk.capacity * 40
+    for (const at of this.owned) {
+      const chunk = this.chunks[at] as Chunk
+      columns += chunk.capacity * (chunk.expiries === null ? 40 : 48)
+    }
     return columns + this.maplet.bytes + this.index.size * 26 + this.versions * 120
   }
 }
@@ -511,4 +492,9 @@ export class TableStore {
 function privateIdentity(merge: MergeOperator<unknown, unknown>): unknown {
   const identity = identityOf(merge)
   return typeof identity === 'object' && identity !== null ? operandForm.release(operandForm.admit(identity)) : identity
+}
+
+/** Whether something that expires at `expiresAt` (0: never) is gone at `instant`, both ms since the epoch. */
+export function hasExpired(expiresAt: number, instant: number): boolean {
+  return expiresAt !== 0 && expiresAt <= instant
 }

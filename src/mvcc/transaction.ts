@@ -13,14 +13,26 @@ import { type Key, compareKeys } from '../keys/index.ts'
 import type { Bounds } from '../keys/index.ts'
 import { VarveError } from '../errors.ts'
 import type { ActiveList } from './active.ts'
+import type { BaseHold } from './base.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import { ScanCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
 import type { Favour } from './favour.ts'
 import { RangeRead, type ReadLevel } from './predicates.ts'
-import type { ColdScan, ColdVersion } from '../runs/index.ts'
 import type { SnapshotSlot } from './snapshots.ts'
-import { CHUNK_BITS, CHUNK_MASK, type Chunk, type TableStore } from './store.ts'
-import { DELETE, MERGE, NONE, Operands, type Pending, type PendingKind, SET, type Undo, WriteSet } from './write-set.ts'
+import { hasExpired, type TableStore } from './store.ts'
+import {
+  DELETE,
+  KEEP,
+  MERGE,
+  NONE,
+  Operands,
+  type Pending,
+  type PendingKind,
+  SET,
+  type Undo,
+  WriteSet,
+} from './write-set.ts'
 
 /** Stands for "none yet", so that what reads nothing allocates nothing. Never changed. */
 const NO_READS: number[] = []
@@ -76,8 +88,13 @@ export class Txn {
   readonly startedAt: number
   /** Sequence of its own commit, if it wrote anything; else 0. */
   committedAt = 0
-  /** What it scans on disk stays there until it ends; null while it has scanned nothing there. */
-  cold: ColdVersion | null = null
+  /** What it scans in the base stays there until it ends; null while it has scanned nothing there. */
+  hold: BaseHold | null = null
+  /**
+   * The instant it sees, ms since the epoch: what expires at or before it is not there. -Infinity until somebody asks, where
+   * nothing that it can see expires.
+   */
+  instant: number
   /** The newest safe snapshot when it began: what a tracked reader saw at or below it can be forgotten. */
   readonly safeAtBegin: number
   private undo: Undo[] | null = null
@@ -93,6 +110,7 @@ export class Txn {
     slot: SnapshotSlot,
     startedAt: number,
     safeAtBegin: number,
+    instant: number,
   ) {
     this.engine = engine
     this.id = id
@@ -103,6 +121,13 @@ export class Txn {
     this.snapshot = slot.sequence
     this.startedAt = startedAt
     this.safeAtBegin = safeAtBegin
+    this.instant = instant
+  }
+
+  /** The instant it sees, from now on at the latest. */
+  fixInstant(): number {
+    if (this.instant === -Infinity) this.instant = this.engine.timeMs()
+    return this.instant
   }
 
   /** The view of one table, made on first use. */
@@ -141,10 +166,11 @@ export class Txn {
     if (at < 0) return false
     const undo = this.undo as Undo[]
     while (undo.length > mark.undoLength) {
-      const { pending, kind, value, size } = undo.pop() as Undo
+      const { pending, kind, value, size, expiresAt } = undo.pop() as Undo
       pending.kind = kind
       pending.value = value
       pending.size = size
+      pending.expiresAt = expiresAt
     }
     ;(this.savepoints as SavepointMark[]).length = at + 1
     return true
@@ -152,7 +178,8 @@ export class Txn {
 
   logUndo(set: WriteSet, pending: Pending): void {
     if (this.undo !== null) {
-      this.undo.push({ set, pending, kind: pending.kind, value: pending.value, size: pending.size })
+      const { kind, value, size, expiresAt } = pending
+      this.undo.push({ set, pending, kind, value, size, expiresAt })
     }
   }
 }
@@ -188,6 +215,16 @@ export class TableView {
     return this.committed(key)
   }
 
+  /** When what the transaction sees under a key expires, ms since the epoch; 0: never; undefined: there is nothing. Reads the value. */
+  expiry(key: Key): number | undefined {
+    if (this.get(key) === undefined) return undefined
+    const pending = this.writes?.find(key)
+    if (pending !== undefined && pending.kind !== NONE && pending.expiresAt !== KEEP) return pending.expiresAt
+    const id = this.store.find(key)
+    if (id < 0 || this.store.liveAt(id, this.snapshot, this.txn.instant) === undefined) return 0
+    return this.store.expiryAt(id, this.snapshot)
+  }
+
   /** The value in the snapshot; recorded as read. */
   private committed(key: Key): unknown {
     const store = this.store
@@ -199,8 +236,9 @@ export class TableView {
     const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     // If nothing has committed since the snapshot every head is visible, and its sequence is a cache miss not taken.
-    const value =
-      this.txn.engine.clock === this.snapshot || chunk.sequenceAt(i) <= this.snapshot
+    const value = store.expiring
+      ? store.liveAt(id, this.snapshot, this.txn.instant)
+      : this.txn.engine.clock === this.snapshot || chunk.sequenceAt(i) <= this.snapshot
         ? chunk.valueAt(i)
         : store.valueAt(id, this.snapshot)
     if (this.tracked) {
@@ -214,11 +252,11 @@ export class TableView {
   has(key: Key): boolean {
     if (this.writes !== null) {
       const pending = this.writes.find(key)
-      if (pending !== undefined && pending.kind !== NONE) return pending.kind !== DELETE
+      if (pending !== undefined && pending.kind !== NONE) return this.isOwnLive(pending)
     }
     const store = this.store
     const id = store.find(key)
-    const present = id >= 0 && store.valueAt(id, this.snapshot) !== undefined
+    const present = id >= 0 && store.liveAt(id, this.snapshot, this.txn.instant) !== undefined
     if (this.tracked) {
       if (present) this.noteExistence(id)
       else this.noteAbsent(key)
@@ -226,11 +264,12 @@ export class TableView {
     return present
   }
 
-  set(key: Key, value: unknown, size: number): void {
+  /** `expiresAt`: ms since the epoch; 0: never. */
+  set(key: Key, value: unknown, size: number, expiresAt = 0): void {
     const writes = (this.writes ??= new WriteSet())
     const pending = writes.need(key)
     if (pending.entry < 0) this.recall(pending)
-    this.assign(writes, pending, SET, value, size)
+    this.assign(writes, pending, SET, value, size, expiresAt)
   }
 
   /** Most writes are of keys that were just read: their entry need not be looked for again. The commit checks it. */
@@ -257,21 +296,27 @@ export class TableView {
   /** Deletes without looking; for callers that have read the key already. */
   remove(key: Key): void {
     const writes = (this.writes ??= new WriteSet())
-    this.assign(writes, writes.need(key), DELETE, undefined, 0)
+    this.assign(writes, writes.need(key), DELETE, undefined, 0, 0)
   }
 
-  /** Queues an operand; reads nothing. On top of an own write it is applied at once. */
-  merge(key: Key, operand: unknown): void {
+  /**
+   * Queues an operand; reads nothing. On top of an own write it is applied at once.
+   * @param expiresAt ms since the epoch; 0: never; {@link KEEP}: as before
+   */
+  merge(key: Key, operand: unknown, expiresAt: number = KEEP): void {
     const writes = (this.writes ??= new WriteSet())
     const pending = writes.need(key)
     if (pending.kind === SET || pending.kind === DELETE) {
-      const before = pending.kind === SET ? pending.value : undefined
+      const before = pending.kind === SET && this.isOwnLive(pending) ? pending.value : undefined
+      const kept = before === undefined ? 0 : pending.expiresAt
       const merged = this.store.applyMerge(pending.key, before, new Operands(operand, null))
-      this.assign(writes, pending, SET, merged, this.store.sizeOfEntry(pending.key, merged))
+      const size = this.store.sizeOfEntry(pending.key, merged)
+      this.assign(writes, pending, SET, merged, size, expiresAt === KEEP ? kept : expiresAt)
       return
     }
     const earlier = pending.kind === MERGE ? (pending.value as Operands) : null
-    this.assign(writes, pending, MERGE, new Operands(operand, earlier), 0)
+    const expiry = earlier !== null && expiresAt === KEEP ? pending.expiresAt : expiresAt
+    this.assign(writes, pending, MERGE, new Operands(operand, earlier), 0, expiry)
   }
 
   /** Takes over a write that was prepared outside. */
@@ -279,18 +324,31 @@ export class TableView {
     ;(this.writes ??= new WriteSet()).list.push(pending)
   }
 
-  private assign(writes: WriteSet, pending: Pending, kind: PendingKind, value: unknown, size: number): void {
+  private assign(
+    writes: WriteSet,
+    pending: Pending,
+    kind: PendingKind,
+    value: unknown,
+    size: number,
+    expiresAt: number,
+  ): void {
     this.txn.logUndo(writes, pending)
     if (pending.kind === NONE) writes.version++
     pending.kind = kind
     pending.value = value
     pending.size = size
+    pending.expiresAt = expiresAt
+  }
+
+  /** Whether a pending write leaves a value that has not expired at the transaction's instant. */
+  isOwnLive(pending: Pending): boolean {
+    return pending.kind !== DELETE && !hasExpired(Math.max(pending.expiresAt, 0), this.txn.instant)
   }
 
   /** What the transaction sees of a key it has a pending write for; merging reads the committed value below. */
   ownValue(pending: Pending): unknown {
+    if (!this.isOwnLive(pending)) return undefined
     if (pending.kind === SET) return pending.value
-    if (pending.kind === DELETE) return undefined
     return this.store.applyMerge(pending.key, this.committed(pending.key), pending.value as Operands)
   }
 
@@ -301,14 +359,8 @@ export class TableView {
       range = new RangeRead(this.store, level, bounds.lower, bounds.lowerOpen, bounds.upper, bounds.upperOpen)
       ;(this.ranges ??= []).push(range)
     }
-    return new ScanCursor(this.store, this, this.snapshot, bounds, range, this.scanCold(bounds), level)
-  }
-
-  private scanCold(bounds: Bounds): ColdScan | null {
-    const { cold } = this.store
-    if (cold === null || bounds.empty) return null
-    this.txn.cold ??= this.txn.engine.holdCold()
-    return cold.scan(bounds, this.txn.cold)
+    const { instant } = this.txn
+    return new ScanCursor(this.store, this, this.txn, this.snapshot, instant, bounds, range, level)
   }
 
   /** Keys and bytes as the transaction sees them: the snapshot's plus what the own writes change. O(own writes). */

@@ -63,6 +63,10 @@ export class Version {
   readonly end: number
   readonly value: unknown
   readonly size: number
+  /** ms since the epoch; 0: never. */
+  readonly expiresAt: number
+  /** Whether it had expired when it was overwritten, so that some of its readers saw a value and others none. */
+  readonly lapsed: boolean
   older: Version | null
   newer: Version | null = null
   /** Who overwrote it with a plain write (null: nobody that still matters, or a merge: see {@link group}). */
@@ -70,12 +74,23 @@ export class Version {
   group: MergeGroup | null = null
   existence: Existence | null = null
 
-  constructor(meta: Meta, sequence: number, end: number, value: unknown, size: number, older: Version | null) {
+  constructor(
+    meta: Meta,
+    sequence: number,
+    end: number,
+    value: unknown,
+    size: number,
+    expiresAt: number,
+    lapsed: boolean,
+    older: Version | null,
+  ) {
     this.meta = meta
     this.sequence = sequence
     this.end = end
     this.value = value
     this.size = size
+    this.expiresAt = expiresAt
+    this.lapsed = lapsed
     this.older = older
     if (older !== null) older.newer = this
   }

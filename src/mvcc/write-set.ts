@@ -15,6 +15,8 @@ export const NONE = 0
 export const SET = 1
 export const DELETE = 2
 export const MERGE = 3
+/** The expiry of a merge that says nothing of it: that of the value there, if it is live. */
+export const KEEP = -1
 export type PendingKind = typeof NONE | typeof SET | typeof DELETE | typeof MERGE
 
 const LINEAR_LIMIT = 8
@@ -44,6 +46,8 @@ export class Pending {
   /** Stored form for SET; {@link Operands} for MERGE. */
   value: unknown = undefined
   size = 0
+  /** When the written value expires, ms since the epoch; 0: never; {@link KEEP}: as the value that is merged into. */
+  expiresAt = 0
   /** Entry id, found in the commit section; -1 while the key has no entry. */
   entry = -1
   /**
@@ -67,6 +71,7 @@ export interface Undo {
   readonly kind: PendingKind
   readonly value: unknown
   readonly size: number
+  readonly expiresAt: number
 }
 
 export class WriteSet {

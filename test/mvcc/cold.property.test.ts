@@ -86,7 +86,8 @@ class World {
       vacuumIntervalMs: 50,
       maxTransactionAgeMs: Infinity,
       maxSnapshotAgeMs: Infinity,
-      disk: { log: null, tier: this.tier, timeMs: () => 0 },
+      timeMs: () => 0,
+      disk: { log: null, tier: this.tier },
     })
     const spec = {
       name: 'table',
@@ -97,7 +98,8 @@ class World {
       maplet: { capacity: 0, falsePositiveRate: 0.001, autoResize: true },
     }
     this.store = this.engine.addTable(spec, {
-      table: this.tier.table(TABLE),
+      table: this.engine.tierTable(TABLE),
+      empty: false,
       size: this.model.size,
       bytes: this.model.size * 10,
     })

@@ -21,7 +21,7 @@ function specOf(name = 'table', merge?: MergeOperator<unknown, never>): TableSpe
 }
 
 export function makeStore(): TableStore {
-  return new TableStore(specOf(), null)
+  return new TableStore(specOf(), null, [], () => 0)
 }
 
 export function makeEngine(options: Partial<EngineOptions> = {}): {
@@ -32,6 +32,7 @@ export function makeEngine(options: Partial<EngineOptions> = {}): {
   const engine = new Engine({
     firstSequence: 0,
     now: () => 0,
+    timeMs: () => 0,
     random: () => 0.5,
     graphCap: 1000,
     vacuumIntervalMs: null,
@@ -59,7 +60,7 @@ export function write(
   pending.value = value
   pending.size = value === undefined ? 0 : 8
   pending.entry = store.find(pending.key)
-  install(store, pending, sequence, node, snapshots)
+  install(store, pending, sequence, node, snapshots, 0)
   return store.find(pending.key)
 }
 

@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest'
 
 import type { Key } from '../../src/keys/index.ts'
 import { SnapshotSet, type SnapshotSlot } from '../../src/mvcc/snapshots.ts'
-import { Chunk, CHUNK_SIZE, type TableStore } from '../../src/mvcc/store.ts'
+import { Chunk, CHUNK_SIZE } from '../../src/mvcc/chunk.ts'
+import type { TableStore } from '../../src/mvcc/store.ts'
 import { Version } from '../../src/mvcc/version.ts'
 import { fcParameters, Random } from '../support/random.ts'
 import { makeStore, write } from './fixtures.ts'
@@ -151,7 +152,7 @@ describe('TableStore', () => {
     'I2: a chain above its head': {
       spoil: (store, id) => {
         const meta = store.needMeta(id)
-        meta.older = new Version(meta, 9, 10, 0, 0, null)
+        meta.older = new Version(meta, 9, 10, 0, 0, 0, false, null)
         store.versions++
       },
       found: /I2/,
@@ -185,7 +186,7 @@ describe('TableStore', () => {
 
 describe('Chunk', () => {
   it('keeps everything when it grows', () => {
-    const chunk = new Chunk(16)
+    const chunk = new Chunk(makeStore(), 16)
     for (let i = 0; i < 16; i++) {
       chunk.setKey(i, `k${i}`)
       chunk.setValue(i, i)
@@ -220,7 +221,7 @@ describe('Chunk', () => {
         fc.maxSafeInteger().map(Math.abs),
         fc.nat({ max: 2 ** 32 - 1 }),
         (i, sequence, size) => {
-          const chunk = new Chunk(16)
+          const chunk = new Chunk(makeStore(), 16)
           chunk.setSequence(i, sequence)
           chunk.setSize(i, size)
           chunk.setValue(i, 'v')

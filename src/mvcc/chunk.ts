@@ -1,0 +1,121 @@
+/**
+ * The columns of entries: what a table keeps of each key, side by side, in chunks of 4096.
+ *
+ *   entry id ──> chunks[id >>> 12] { key, value, history; sequence, size, leaf id; expiry }[id & 4095]
+ *
+ * All tables of a database take their chunks from one list, so an entry id means one entry of the whole database, and a chunk
+ * knows its table. Growth moves nothing: chunks are added, and only the first of a table starts small.
+ */
+import type { Key } from '../keys/index.ts'
+import type { TableStore } from './store.ts'
+import type { Meta } from './version.ts'
+
+export const CHUNK_BITS = 12
+export const CHUNK_SIZE: number = 1 << CHUNK_BITS
+export const CHUNK_MASK: number = CHUNK_SIZE - 1
+export const FIRST_CHUNK_CAPACITY = 16
+
+/** References per entry in a chunk: key, value, history. Side by side, so that a read finds them in one cache line. */
+const REFERENCES = 3
+/** Numbers per entry: the sequence in two halves, size, leaf id. 16 bytes, never across a cache line. */
+const NUMBERS = 4
+const HALF: number = 2 ** 32
+
+/** Up to 4096 entries. The first chunk of a table starts small and grows, so that small tables stay small. */
+export class Chunk {
+  /** Whose entries these are. */
+  readonly store: TableStore
+  references: unknown[]
+  numbers: Uint32Array
+  /** When entries expire, ms since the epoch, 0: never. Made when the first entry here is given an expiry. */
+  expiries: Float64Array | null = null
+  capacity: number
+
+  constructor(store: TableStore, capacity: number) {
+    this.store = store
+    this.capacity = capacity
+    this.references = new Array<unknown>(capacity * REFERENCES).fill(undefined)
+    this.numbers = new Uint32Array(capacity * NUMBERS)
+  }
+
+  keyAt(i: number): Key {
+    return this.references[i * REFERENCES] as Key
+  }
+
+  /** undefined: the place is free. */
+  setKey(i: number, key: Key | undefined): void {
+    this.references[i * REFERENCES] = key
+  }
+
+  /** The newest value, or undefined. */
+  valueAt(i: number): unknown {
+    return this.references[i * REFERENCES + 1]
+  }
+
+  setValue(i: number, value: unknown): void {
+    this.references[i * REFERENCES + 1] = value
+  }
+
+  metaAt(i: number): Meta | undefined {
+    return this.references[i * REFERENCES + 2] as Meta | undefined
+  }
+
+  setMeta(i: number, meta: Meta | undefined): void {
+    this.references[i * REFERENCES + 2] = meta
+  }
+
+  /** Sequence of the newest version. Two halves, because sequences outgrow 32 bits. */
+  sequenceAt(i: number): number {
+    const at = i * NUMBERS
+    return (this.numbers[at + 1] as number) * HALF + (this.numbers[at] as number)
+  }
+
+  setSequence(i: number, sequence: number): void {
+    const at = i * NUMBERS
+    this.numbers[at] = sequence
+    this.numbers[at + 1] = sequence / HALF
+  }
+
+  sizeAt(i: number): number {
+    return this.numbers[i * NUMBERS + 2] as number
+  }
+
+  setSize(i: number, size: number): void {
+    this.numbers[i * NUMBERS + 2] = size
+  }
+
+  leafAt(i: number): number {
+    return this.numbers[i * NUMBERS + 3] as number
+  }
+
+  setLeaf(i: number, leafId: number): void {
+    this.numbers[i * NUMBERS + 3] = leafId
+  }
+
+  /** ms since the epoch; 0: never. */
+  expiryAt(i: number): number {
+    return this.expiries === null ? 0 : (this.expiries[i] as number)
+  }
+
+  setExpiry(i: number, expiresAt: number): void {
+    if (this.expiries === null) {
+      if (expiresAt === 0) return
+      this.expiries = new Float64Array(this.capacity)
+    }
+    this.expiries[i] = expiresAt
+  }
+
+  grow(): void {
+    const bigger = new Chunk(this.store, Math.min(this.capacity * 4, CHUNK_SIZE))
+    for (let i = 0; i < this.references.length; i++) bigger.references[i] = this.references[i]
+    bigger.numbers.set(this.numbers)
+    if (this.expiries !== null) {
+      bigger.expiries = new Float64Array(bigger.capacity)
+      bigger.expiries.set(this.expiries)
+      this.expiries = bigger.expiries
+    }
+    this.capacity = bigger.capacity
+    this.references = bigger.references
+    this.numbers = bigger.numbers
+  }
+}
