@@ -8,7 +8,8 @@
  *
  * Its checksum is in the footer (seeded: partSeed(run, PART_INDEX, 1)).
  *
- * I1  The least of a block is never later than the earliest instant at which an entry of it expires that was not yet taken.
+ * I1  The least of a block is not later than the first instant at which an entry of it expires that was not taken, and
+ *     later than those of all that were.
  * I2  An inner node of the tree is the lesser of its two children; the root is the least of all.
  */
 import { crc32 } from 'node:zlib'
@@ -105,13 +106,18 @@ export class BlockExpiries {
   /** A block whose least is at or before `now`; -1 if there is none. */
   due(now: number): number {
     const { tree, blocks } = this
-    if (!((tree[1] as number) <= now)) return -1
+    const instant = Math.min(now, Number.MAX_VALUE)
+    if (!((tree[1] as number) <= instant)) return -1
     let node = 1
     while (node < blocks) {
       node *= 2
-      if ((tree[node] as number) > now) node++
+      if ((tree[node] as number) > instant) node++
     }
     return node - blocks
+  }
+
+  leastOf(block: number): number {
+    return this.tree[this.blocks + block] as number
   }
 
   set(block: number, least: number): void {

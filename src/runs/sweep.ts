@@ -36,20 +36,28 @@ export function takeExpired(sources: readonly Source[], now: number, maxBlocks: 
     for (; left > 0; left--) {
       const block = expiries.due(now)
       if (block < 0) break
+      const since = expiries.leastOf(block)
       expiries.set(block, Infinity)
-      expiries.set(block, takeBlock(sources, age, block, now, into))
+      expiries.set(block, takeBlock(sources, age, block, since, now, into))
     }
   }
 }
 
-/** Takes what has expired of one block; returns when the next entry of it expires. */
-function takeBlock(sources: readonly Source[], age: number, block: number, now: number, into: ExpiredEntry[]): number {
+/** Takes what has expired of one block from `since` on, as what expired before was taken; returns when the next expires. */
+function takeBlock(
+  sources: readonly Source[],
+  age: number,
+  block: number,
+  since: number,
+  now: number,
+  into: ExpiredEntry[],
+): number {
   const source = sources[age] as Source
   const walk = source.walk(block)
   let next = Infinity
   while (walk.next()) {
     const { expiresAt } = walk
-    if (expiresAt === 0) continue
+    if (expiresAt < since) continue
     if (expiresAt > now) {
       if (expiresAt < next) next = expiresAt
     } else if (!isHidden(sources, age, walk)) {

@@ -2,6 +2,7 @@
 import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { BlockCache } from '../../src/runs/cache.ts'
+import { expiriesBytes } from '../../src/runs/expiries.ts'
 import { FOOTER_BYTES } from '../../src/runs/footer.ts'
 import {
   PART_BLOCK,
@@ -10,10 +11,12 @@ import {
   PART_PAGE,
   type RunSummary,
   partSeed,
+  readFloat64,
   readUint16,
   readUint32,
   runFileName,
   runSeedOf,
+  writeFloat64,
   writeUint32,
 } from '../../src/runs/format.ts'
 import { RunReader } from '../../src/runs/reader.ts'
@@ -86,13 +89,21 @@ async function expectNoticed(bytes: Uint8Array, sample: Sample, what: string): P
 }
 
 /** Sizes and places of the parts, from the footer. */
-function partsOf({ bytes }: Sample): { pagesAt: number; indexAt: number; footerAt: number; blocks: number } {
+function partsOf({ bytes }: Sample): {
+  pagesAt: number
+  indexAt: number
+  expiriesAt: number
+  footerAt: number
+  blocks: number
+} {
   const footerAt = bytes.length - FOOTER_BYTES
+  const blocks = readUint32(bytes, footerAt + 88)
   return {
+    expiriesAt: readUint32(bytes, footerAt + 124) === 0 ? footerAt : footerAt - expiriesBytes(blocks),
     pagesAt: readUint32(bytes, footerAt + 72),
     indexAt: readUint32(bytes, footerAt + 80),
     footerAt,
-    blocks: readUint32(bytes, footerAt + 88),
+    blocks,
   }
 }
 
@@ -104,7 +115,7 @@ function offsetsOf(sample: Sample): number[] {
 
 /** Makes all checksums right again, as somebody would who forges a file. */
 function forgeChecksums(sample: Sample, bytes: Uint8Array): void {
-  const { pagesAt, indexAt, footerAt } = partsOf(sample)
+  const { pagesAt, indexAt, expiriesAt, footerAt } = partsOf(sample)
   const runSeed = runSeedOf(bytes.subarray(footerAt + 8, footerAt + 24))
   const offsets = offsetsOf(sample)
   for (let i = 0; i + 1 < offsets.length; i++) {
@@ -115,14 +126,19 @@ function forgeChecksums(sample: Sample, bytes: Uint8Array): void {
     const part = bytes.subarray(pagesAt + i * 4096, pagesAt + (i + 1) * 4096)
     writeUint32(part, 0, crc32(part.subarray(4), partSeed(runSeed, PART_PAGE, i)))
   }
-  const index = bytes.subarray(indexAt, footerAt)
+  const index = bytes.subarray(indexAt, expiriesAt)
   writeUint32(bytes, footerAt + 4, crc32(index, partSeed(runSeed, PART_INDEX, 0)))
+  const expiries = bytes.subarray(expiriesAt, footerAt)
+  if (expiries.length > 0) writeUint32(bytes, footerAt + 120, crc32(expiries, partSeed(runSeed, PART_INDEX, 1)))
   writeUint32(bytes, footerAt, crc32(bytes.subarray(footerAt + 4), partSeed(runSeed, PART_FOOTER, 0)))
 }
 
 describe('a damaged run', () => {
-  it('is noticed whichever bit is wrong', async () => {
-    const sample = await sampleOf(plainEntries(24, 6), 200)
+  it.each([
+    ['nothing expires', plainEntries(24, 6)],
+    ['some entries expire', expiringEntries(24)],
+  ])('is noticed whichever bit is wrong, if %s', async (_, entries) => {
+    const sample = await sampleOf(entries, 200)
     const { pagesAt, indexAt, blocks } = partsOf(sample)
     expect(blocks).toBeGreaterThan(2)
     const random = new Random('bits')
@@ -339,7 +355,7 @@ describe('a damaged run', () => {
     const edits: [what: string, at: number, byte: number][] = [
       ['a restart shares bytes', first, 1],
       ['more bytes are shared than the key before has', second, 9],
-      ['a kind that is not known', first + 1, 8 * 4 + 2],
+      ['a kind that is not known', first + 1, 8 * 4 + 3],
       ['a key beyond the end', second + 1, 31 * 4],
       ['a value beyond the end', second + 2, 6],
       ['a size below zero', first + 3, 11],
@@ -371,6 +387,71 @@ describe('a damaged run', () => {
     }
   })
 
+  it('is noticed if what it says of expiry is not so, even if the checksums were forged', async () => {
+    const sample = await sampleOf(expiringEntries(24), 200)
+    const { expiriesAt, footerAt, blocks } = partsOf(sample)
+    const offset = offsetsOf(sample)[1]!
+    expect(readFloat64(sample.bytes, expiriesAt + 8)).toBe(1e12)
+    expect(sample.bytes[offset + 25]! & 3).toBe(2)
+    const instant = offset + 24 + 5
+    expect(readFloat64(sample.bytes, instant)).toBe(1e12 + readUint32(sample.bytes, 8))
+    const edits: [what: string, refused: boolean, change: (bytes: Uint8Array) => void][] = [
+      ['the count is 0', true, (bytes) => bytes.fill(0, expiriesAt, expiriesAt + 8)],
+      ['the count is more than there are entries', true, (bytes) => (bytes[expiriesAt] = 25)],
+      ['the count has more than 48 bits', true, (bytes) => (bytes[expiriesAt + 7] = 1)],
+      ['the count is one too small', false, (bytes) => bytes[expiriesAt]!--],
+      ['a least is 0', true, (bytes) => writeFloat64(bytes, expiriesAt + 8, 0)],
+      ['a least is no number', true, (bytes) => writeFloat64(bytes, expiriesAt + 8, Number.NaN)],
+      ['a least is negative', true, (bytes) => writeFloat64(bytes, expiriesAt + 8, -1)],
+      ['a least is late', false, (bytes) => writeFloat64(bytes, expiriesAt + 8, 1e12 + 1)],
+      ['a least is early', false, (bytes) => writeFloat64(bytes, expiriesAt + 8, 1e12 - 1)],
+      ['a block that expires does not', false, (bytes) => writeFloat64(bytes, expiriesAt + 8, Infinity)],
+      [
+        'nothing expires',
+        true,
+        (bytes) => {
+          for (let i = 0; i < blocks; i++) writeFloat64(bytes, expiriesAt + 8 + i * 8, Infinity)
+        },
+      ],
+      ['the flag is not set', true, (bytes) => (bytes[footerAt + 124] = 0)],
+      ['another flag is set', true, (bytes) => (bytes[footerAt + 124] = 3)],
+    ]
+    for (const [what, isRefused, change] of edits) {
+      const bytes = sample.bytes.slice()
+      change(bytes)
+      forgeChecksums(sample, bytes)
+      let reader: RunReader
+      try {
+        reader = await openRun(diskWith(bytes), sample.summary)
+      } catch (error) {
+        expect([what, isRefused, error]).toEqual([what, true, expect.objectContaining({ code: 'CORRUPTION' })])
+        continue
+      }
+      expect([what, isRefused]).toEqual([what, false])
+      expect([what, (await reader.verify()).length]).toEqual([what, 1])
+    }
+    for (const no of [0, -0, -1, Number.NaN, Infinity, -Infinity]) {
+      const bytes = sample.bytes.slice()
+      writeFloat64(bytes, instant, no)
+      forgeChecksums(sample, bytes)
+      const { code, problems } = await outcome(bytes, sample)
+      expect([no, code, problems]).toEqual([no, 'CORRUPTION', 1])
+    }
+  })
+
+  it('is noticed if entries expire and the footer knows nothing of it', async () => {
+    const plain = await sampleOf(plainEntries(1, 12), 700)
+    const bytes = plain.bytes.slice()
+    // The value of twelve bytes becomes an instant and four bytes.
+    expect([...bytes.subarray(24, 29)]).toEqual([0, 14 * 4, 12, 8, 0])
+    bytes.set([0, 14 * 4 + 2, 4, 8, 0], 24)
+    bytes.copyWithin(29 + 8, 29, 29 + 14)
+    writeFloat64(bytes, 29, 1e12)
+    forgeChecksums(plain, bytes)
+    const reader = await openRun(diskWith(bytes), plain.summary)
+    expect(await reader.verify()).toMatchObject([{ message: 'it says that 0 entries expire, and 1 do' }])
+  })
+
   it('is reported whole: every damaged part with its place', async () => {
     const sample = await sampleOf(plainEntries(200, 40), 700)
     const offsets = offsetsOf(sample)
@@ -396,6 +477,11 @@ describe('a damaged run', () => {
     await expectEverything(reader, sample.entries)
   })
 })
+
+/** Every second entry expires, each a second later than the one before. */
+function expiringEntries(count: number): Entry[] {
+  return plainEntries(count, 6).map((entry, i) => (i % 2 === 0 ? { ...entry, expiresAt: 1e12 + i } : entry))
+}
 
 /** Reads all that can be read, without a look at what it is. */
 async function readAll(reader: RunReader, { entries }: Sample): Promise<void> {

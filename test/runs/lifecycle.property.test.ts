@@ -33,10 +33,14 @@ function copyOf(model: Model): Map<number, Map<string, Stored>> {
   return new Map([...model].map(([table, entries]) => [table, new Map(entries)]))
 }
 
-function expectSame(found: { sequence: number; size: number; value: Uint8Array }, stored: Stored): void {
+function expectSame(
+  found: { sequence: number; size: number; expiresAt: number; value: Uint8Array },
+  stored: Stored,
+): void {
   const isSame =
     found.sequence === stored.sequence &&
     found.size === stored.size &&
+    found.expiresAt === (stored.expiresAt ?? 0) &&
     Buffer.compare(found.value, stored.value as Uint8Array) === 0
   if (!isSame) expect.fail(`${spelled(stored.key)} has another value, size or sequence than it should`)
 }
@@ -77,7 +81,8 @@ class World {
     const sequence = this.log.sequence + 1
     const writes = Array.from({ length: random.between(0, 8) }, (): Write => {
       const value = random.chance(0.3) ? undefined : randomValue(random, sequence)
-      return { table: random.pick(this.tables), key: random.pick(this.keys), size: random.int(1000), value }
+      const expiry = value !== undefined && random.chance(0.3) ? { expiresAt: 1 + random.int(1000) } : {}
+      return { table: random.pick(this.tables), key: random.pick(this.keys), size: random.int(1000), value, ...expiry }
     })
     this.log.commit(writes)
     for (const write of writes) {

@@ -14,6 +14,8 @@ export interface Write {
   readonly key: Key
   readonly size: number
   readonly value: Uint8Array | undefined
+  /** In ms; absent or 0: never. */
+  readonly expiresAt?: number
 }
 
 export class TestLog {
@@ -62,9 +64,9 @@ export class TestLog {
     sizes: readonly (readonly [table: number, entries: number, bytes: number])[] = [],
   ): number {
     this.writer.begin(1000 + this.sequence)
-    for (const { table, key, size, value } of writes) {
+    for (const { table, key, size, value, expiresAt } of writes) {
       if (value === undefined) this.writer.remove(table, key)
-      else this.writer.put(table, key, value, size)
+      else this.writer.put(table, key, value, size, expiresAt)
     }
     for (const [table, entries, bytes] of sizes) this.writer.resized(table, entries, bytes)
     this.writer.end(++this.sequence)

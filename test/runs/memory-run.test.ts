@@ -20,6 +20,7 @@ interface Expected {
   readonly sequence: number
   readonly size: number
   readonly value: Uint8Array | null
+  readonly expiresAt: number
 }
 
 /** Encoded keys with long shared prefixes and of all lengths, so that words of four bytes are cut everywhere. */
@@ -31,13 +32,14 @@ function randomKey(random: Random): Uint8Array {
 }
 
 describe('a memory run', () => {
-  it('has of every key the newest write, in order, and finds it by its hash (I1 to I3)', () => {
+  it('has of every key the newest write, in order, and finds it by its hash (I1 to I4)', () => {
     for (let round = 0; round < runs(40); round++) {
       const random = new Random(`memory run ${round}`)
       const after = random.int(3)
       const run = new MemoryRun(seedOfTests, after, random.pick([0, 5000]))
       const model = new Map<string, Expected>()
       const operations = random.pick([10, 300, 3000])
+      const expiring = random.pick([0, 0.01, 0.5])
       let sequence = 0
       for (let i = 0; i < operations; i++) {
         if (i === 0 || random.chance(0.3)) run.commit(++sequence, sequence * 10)
@@ -46,12 +48,14 @@ describe('a memory run', () => {
         const stored = storedKey(table, key)
         const size = random.int(1000)
         const value = random.chance(0.25) ? null : new Uint8Array(random.int(90)).fill(i)
+        const expiresAt = value !== null && random.chance(expiring) ? 1 + random.int(50) : 0
         if (value === null) run.remove(table, key)
-        else run.put(table, key, size, value)
+        else run.put(table, key, size, value, expiresAt)
         key.fill(0xee)
         if (sequence > after) {
           const name = Buffer.from(stored).toString('hex')
-          model.set(name, { stored, sequence, size: value === null ? 0 : size, value: value?.slice() ?? null })
+          const expected = { stored, sequence, size: value === null ? 0 : size, value: value?.slice() ?? null }
+          model.set(name, { ...expected, expiresAt })
         }
         value?.fill(0xee)
         if (random.chance(0.002)) run.sorted()
@@ -64,15 +68,27 @@ describe('a memory run', () => {
     expected.sort((a, b) => compareBytes(a.stored, b.stored))
     expect(run.entries).toBe(expected.length)
     expect(run.tombstones).toBe(expected.filter(({ value }) => value === null).length)
+    const instants = expected.map(({ expiresAt }) => expiresAt).filter((instant) => instant > 0)
+    expect(run.expiring).toBe(instants.length)
+    expect(run.expiries === null).toBe(instants.length === 0)
+    expect(run.expiries?.least ?? Infinity).toBeLessThanOrEqual(Math.min(Infinity, ...instants))
+    const walked: number[] = []
+    for (let block = 0; block < (run.expiries?.blocks ?? 0); block++) {
+      const walk = run.walk(block)
+      while (walk.next()) if (walk.expiresAt > 0) walked.push(walk.expiresAt)
+    }
+    expect(walked.sort((a, b) => a - b)).toEqual(instants.sort((a, b) => a - b))
     const cursor = run.cursor()
     let isThere = cursor.first()
-    for (const { stored, sequence, size, value } of expected) {
+    for (const { stored, sequence, size, value, expiresAt } of expected) {
+      if (isThere && cursor.expiresAt !== expiresAt) expect.fail('expiry')
       if (!isThere || compareBytes(cursor.key.subarray(0, cursor.keyLength), stored) !== 0) expect.fail('order of keys')
       if (cursor.sequence !== sequence || cursor.size !== size || cursor.tombstone !== (value === null))
         expect.fail('entry')
       if (Buffer.compare(cursor.value, value ?? new Uint8Array(0)) !== 0) expect.fail('value')
       if (!find(run, stored) || run.sequence !== sequence || run.tombstone !== (value === null)) expect.fail('find')
       if (Buffer.compare(run.value, value ?? new Uint8Array(0)) !== 0) expect.fail('value found')
+      if (run.expiresAt !== expiresAt) expect.fail('expiry found')
       isThere = cursor.next()
     }
     expect(isThere).toBe(false)

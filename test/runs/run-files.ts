@@ -18,6 +18,8 @@ export interface Entry {
   readonly size: number
   /** Null: a tombstone. */
   readonly value: Uint8Array | null
+  /** Absent: never. */
+  readonly expiresAt?: number
 }
 
 export const DIRECTORY = '/runs'
@@ -46,15 +48,23 @@ export function randomEntries(random: Random, count: number, longestValue = 300)
   const alphabet = random.pick([2, 3, 256])
   const longest = random.pick([2, 12, 40, 200])
   const base = random.pick([0, 1, 2 ** 31, 2 ** 48 - 2_000_000])
+  const expiring = random.pick([0, 0, 0.05, 0.5, 1])
   for (let i = 0; i < count; i++) {
     const tail = Array.from({ length: random.int(longest) }, () => (random.int(alphabet) + 255) & 0xff)
     const key = storedKey(random.pick([0, 1, 2, 0xffff_ffff]), ...tail)
     const value = random.chance(0.2) ? null : randomBytes(random, random.chance(0.1) ? 0 : random.int(longestValue))
     const sequence = base + random.int(1_000_000)
     const size = random.chance(0.1) ? random.int(2 ** 48) : (value?.length ?? 0) + 8
-    entries.set(Buffer.from(key).toString('hex'), { key, sequence, size, value })
+    const expiry = value !== null && random.chance(expiring) ? { expiresAt: randomInstant(random) } : {}
+    entries.set(Buffer.from(key).toString('hex'), { key, sequence, size, value, ...expiry })
   }
   return [...entries.values()].sort((a, b) => order(a.key, b.key))
+}
+
+/** Close to each other, so that some are equal, or of any size that a number has. */
+export function randomInstant(random: Random): number {
+  if (random.chance(0.9)) return 1.7e12 + random.int(50) * 1000
+  return random.pick([Number.MIN_VALUE, 0.1, 1, 2 ** 53, Number.MAX_VALUE])
 }
 
 /** `key 000000`, `key 000003` and so on, with values of the length. */
@@ -84,7 +94,9 @@ export async function writeRun(
     ...options,
   })
   try {
-    for (const { key, sequence, size, value } of entries) await writer.add(key, sequence, size, value)
+    for (const { key, sequence, size, value, expiresAt } of entries) {
+      await writer.add(key, sequence, size, value, key.length, expiresAt)
+    }
   } catch (error) {
     await writer.abort()
     throw error
@@ -116,14 +128,16 @@ export function find(reader: RunReader, key: Uint8Array): boolean {
 interface Fields {
   readonly sequence: number
   readonly size: number
+  readonly expiresAt: number
   readonly tombstone: boolean
   readonly value: Uint8Array
 }
 
-function agrees(at: Fields, { sequence, size, value }: Entry): boolean {
+function agrees(at: Fields, { sequence, size, value, expiresAt = 0 }: Entry): boolean {
   return (
     at.sequence === sequence &&
     at.size === size &&
+    at.expiresAt === expiresAt &&
     at.tombstone === (value === null) &&
     order(at.value, value ?? new Uint8Array(0)) === 0
   )

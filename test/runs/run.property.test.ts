@@ -46,6 +46,8 @@ describe('a run', () => {
       const reader = await openRun(storage, summary, new BlockCache(random.pick([0, 20_000, 1 << 20])))
       await expectEverything(reader, entries)
       expect(await reader.verify()).toEqual([])
+      const instants = entries.flatMap(({ expiresAt }) => expiresAt ?? [])
+      expect([reader.expiring, reader.leastExpiresAt]).toEqual([instants.length, Math.min(Infinity, ...instants)])
       await reader.close()
       expect(storage.openFiles).toEqual([])
     }
