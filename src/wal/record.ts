@@ -8,6 +8,7 @@
  *   item    = 1 · table · key length · key · size · value length · value       put
  *           | 17 · table · key length · key · expires at f64 (ms) · size · value length · value       put that expires
  *           | 2 · table · key length · key                                     delete
+ *           | 18 · table · key length · key                                    delete of what had expired
  *           | 3 · table · zigzag entries · zigzag bytes                        change of a table's size
  *   table, lengths, size: unsigned LEB128 up to 2^53; key: the order-preserving encoding.
  *
@@ -41,7 +42,8 @@ export interface RecordSink {
   commit(sequence: number, timeMs: number): void
   /** `expiresAt` in ms since 1970; 0 is never. */
   put(table: number, key: Uint8Array, size: number, value: Uint8Array, expiresAt: number): void
-  remove(table: number, key: Uint8Array): void
+  /** `expired`: not by the application, but because the entry had expired. */
+  remove(table: number, key: Uint8Array, expired: boolean): void
   /** By how much the commit changed the entries and the accounted bytes of a table. */
   resized(table: number, entries: number, bytes: number): void
   define(table: TableDefinition): void
@@ -55,6 +57,8 @@ const DELETE = 2
 const RESIZED = 3
 /** A put, with the bit that says that an instant of expiry follows the key. */
 const PUT_EXPIRING: number = PUT | 0x10
+/** A deletion of what had expired. */
+const DELETE_EXPIRED: number = DELETE | 0x10
 
 const RECORD_HEADER_BYTES = 5
 const COMMIT_HEADER_BYTES = 16
@@ -143,10 +147,11 @@ export class RecordBuffer {
     this.at = at + length
   }
 
-  remove(table: number, key: Key): void {
+  /** `expired`: not by the application, but because the entry had expired. */
+  remove(table: number, key: Key, expired = false): void {
     if (this.at + KEY_ITEM_BYTES > this.#limit) this.#grow(KEY_ITEM_BYTES)
     const bytes = this.memory.bytes
-    bytes[this.at] = DELETE
+    bytes[this.at] = expired ? DELETE_EXPIRED : DELETE
     this.at = writeSizedKey(key, bytes, writeVarint(table, bytes, this.at + 1))
   }
 
@@ -361,9 +366,9 @@ export class RecordReader {
       const expiresAt = kind === PUT ? 0 : this.#readExpiry()
       const size = this.#readVarint()
       this.#sink.put(table, key, size, this.#readBytes(Infinity), expiresAt)
-    } else if (kind === DELETE) {
+    } else if (kind === DELETE || kind === DELETE_EXPIRED) {
       const table = this.#readVarint()
-      this.#sink.remove(table, this.#readBytes(MAX_KEY_BYTES))
+      this.#sink.remove(table, this.#readBytes(MAX_KEY_BYTES), kind === DELETE_EXPIRED)
     } else if (kind === RESIZED) {
       const table = this.#readVarint()
       const entries = unzigzag(this.#readVarint())

@@ -28,7 +28,7 @@ import { ActiveSegment, type SealedGroup } from './active.ts'
 import { BackgroundSync } from './background-sync.ts'
 import { CLOSED, FRAME_BYTES, framesFor } from './frame.ts'
 import { Group } from './group.ts'
-import { LatencyHistogram } from './latency.ts'
+import { LatencyHistogram } from '../latency.ts'
 import type { LogConfig, LogHooks, LogStats, SealedSegment } from './log.ts'
 import type { SegmentPool } from './pool.ts'
 import { RecordBuffer, type TableDefinition } from './record.ts'
@@ -206,8 +206,9 @@ export class LogWriter {
     this.#gathering.records.put(table, key, value, size, expiresAt)
   }
 
-  remove(table: number, key: Key): void {
-    this.#gathering.records.remove(table, key)
+  /** `expired`: not by the application, but because the entry had expired. */
+  remove(table: number, key: Key, expired = false): void {
+    this.#gathering.records.remove(table, key, expired)
   }
 
   resized(table: number, entries: number, bytes: number): void {

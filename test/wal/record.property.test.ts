@@ -27,7 +27,7 @@ const anItem = fc.oneof(
     value: fc.uint8Array({ maxLength: 700 }),
     expiresAt: fc.oneof(fc.constant(0), fc.double({ min: Number.MIN_VALUE, max: Number.MAX_VALUE, noNaN: true })),
   }),
-  fc.record({ kind: fc.constant('delete' as const), table: fc.nat(), key: aKey }),
+  fc.record({ kind: fc.constant('delete' as const), table: fc.nat(), key: aKey, expired: fc.boolean() }),
   fc.record({
     kind: fc.constant('resized' as const),
     table: fc.nat(),
@@ -48,8 +48,8 @@ function write(records: RecordBuffer, item: Item): string {
         (item.expiresAt === 0 ? '' : ` until ${item.expiresAt}`)
       )
     case 'delete':
-      records.remove(item.table, item.key)
-      return `delete ${item.table} ${hex(encodeKey(item.key))}`
+      records.remove(item.table, item.key, item.expired)
+      return `delete ${item.table} ${hex(encodeKey(item.key))}${item.expired ? ' expired' : ''}`
     case 'resized':
       records.resized(item.table, item.entries, item.bytes)
       return `resized ${item.table} ${item.entries} ${item.bytes}`
@@ -138,7 +138,7 @@ describe('records', () => {
     ['a header that is cut', [1, 16, 0]],
     ['a commit without its header', [1, 1, 0, 0, 0, 1]],
     ['a commit of length 0', [1, 0, 0, 0, 0]],
-    ['an operation of the future', [1, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x12]],
+    ['an operation of the future', [1, 17, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x13]],
     ['a put of the future', putOf(0x21, ...float64(1))],
     ['an expiry that is no number', putOf(0x11, ...float64(NaN))],
     ['an expiry that never comes', putOf(0x11, ...float64(Infinity))],
@@ -151,7 +151,7 @@ describe('records', () => {
         .map((byte, i) => (i === 1 ? byte - 6 : byte))
         .slice(0, -6),
     ],
-    ['a deletion that expires', putOf(0x12, ...float64(1))],
+    ['a size that expires', putOf(0x13)],
     ['an endless number', [1, 27, 0, 0, 0, 1, ...zeros(15), 2, ...new Array<number>(10).fill(0xff)]],
     ['a key beyond the record', [1, 19, 0, 0, 0, 1, ...zeros(15), 2, 1, 200]],
     ['a time that is no number', [1, 16, 0, 0, 0, 1, ...zeros(7), 0, 0, 0, 0, 0, 0, 0xf8, 0x7f]],
@@ -170,10 +170,12 @@ describe('records', () => {
     records.put(1, false, Uint8Array.of(7), 9)
     records.put(1, false, Uint8Array.of(7), 9, 0)
     const put = [1, 1, 1, 0x10, 9, 1, 7]
+    records.remove(1, false)
+    records.remove(1, false, true)
     records.put(1, false, Uint8Array.of(7), 9, 1.5)
     records.end(1)
     const expiring = [0x11, 1, 1, 0x10, ...float64(1.5), 9, 1, 7]
-    expect([...payloadOf(records)].slice(21)).toEqual([...put, ...put, ...expiring])
+    expect([...payloadOf(records)].slice(21)).toEqual([...put, ...put, 2, 1, 1, 0x10, 0x12, 1, 1, 0x10, ...expiring])
   })
 
   it('are read with an expiry that is one', () => {

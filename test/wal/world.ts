@@ -41,8 +41,8 @@ export class Collector implements RecordSink {
     this.#add(`put ${table} ${hex(key)} ${size} ${hex(value)}${expiresAt === 0 ? '' : ` until ${expiresAt}`}`)
   }
 
-  remove(table: number, key: Uint8Array): void {
-    this.#add(`delete ${table} ${hex(key)}`)
+  remove(table: number, key: Uint8Array, expired: boolean): void {
+    this.#add(`delete ${table} ${hex(key)}${expired ? ' expired' : ''}`)
   }
 
   resized(table: number, entries: number, bytes: number): void {
