@@ -2,11 +2,13 @@
 import { codecs, residentOf } from './codecs/index.ts'
 import { checkScans } from './check.ts'
 import { conflictReport } from './conflict-error.ts'
+import { databaseLabel, StatsPublisher } from './diagnostics.ts'
 import { type Disk, engineDisk, type InjectedDisk, openDisk } from './disk.ts'
 import type { CatalogueEntry, ProgressListener } from './durability/index.ts'
 import { VarveError, databaseClosed } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
 import { Handle } from './handle.ts'
+import { SampledLatency } from './latency.ts'
 import { type BasePart, type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions, type TableOptions } from './options.ts'
 import { Snapshot } from './snapshot.ts'
@@ -100,7 +102,8 @@ export class Database<K, V> implements AnyDatabase {
   readonly options: ResolvedOptions
   readonly #engine: Engine
   readonly #state: DatabaseState
-  readonly #events: EventBoard = new EventBoard()
+  readonly #events: EventBoard
+  readonly #publisher: StatsPublisher
   readonly #cores: Map<string, TableCore<unknown, unknown>> = new Map()
   readonly #main: TableCore<K, V>
   readonly #openedAtMs: number
@@ -119,6 +122,9 @@ export class Database<K, V> implements AnyDatabase {
     disk: Disk | null,
   ) {
     this.options = resolved
+    const label = databaseLabel(resolved.path)
+    this.#events = new EventBoard(label)
+    this.#publisher = new StatsPublisher(label, () => this.stats(), clockOf(injected))
     this.#disk = disk
     this.#catalogue = new Map(disk?.directory.tables().map((entry) => [entry.name, entry]))
     const now = clockOf(injected)
@@ -142,6 +148,7 @@ export class Database<K, V> implements AnyDatabase {
       closed: null,
       counts: { gets: 0, has: 0, scans: 0, sets: 0, deletes: 0, merges: 0 },
       retries: 0,
+      commitLatency: new SampledLatency(now),
     }
     this.#openedAtMs = now()
     this.#random = injected.random
@@ -426,6 +433,7 @@ export class Database<K, V> implements AnyDatabase {
     return {
       committed: (sequence, keys) => {
         if (events.has('commit')) events.emit('commit', { sequence, keys })
+        this.#publisher.committed()
       },
       aborted: (txn: Txn, conflict: Conflict | null) => {
         if (events.has('abort')) {

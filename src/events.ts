@@ -1,4 +1,7 @@
 /** What a database announces, and who listens. Listeners run in a microtask after the event, never inside a commit. */
+import type { Channel } from 'node:diagnostics_channel'
+
+import { channelOf } from './diagnostics.ts'
 import type { CheckpointReport } from './durability/index.ts'
 import { VarveError } from './errors.ts'
 import type { ConflictReport } from './errors.ts'
@@ -23,12 +26,24 @@ const NAMES = ['commit', 'abort', 'vacuum', 'checkpoint', 'poisoned', 'close'] a
 
 type Listener = (payload: never) => void
 
+const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channelOf(name)])) as Record<
+  keyof DatabaseEvents,
+  Channel
+>
+
 export class EventBoard {
   /** By event; each call of {@link add} is a registration of its own, the same function twice being two. */
   readonly #listeners: Map<keyof DatabaseEvents, Set<{ readonly call: Listener }>> = new Map()
+  /** What the database is called where it publishes. */
+  readonly #database: string
 
+  constructor(database: string) {
+    this.#database = database
+  }
+
+  /** Whether anybody would hear of such an event. */
   has(name: keyof DatabaseEvents): boolean {
-    return this.#listeners.has(name)
+    return this.#listeners.has(name) || CHANNELS[name].hasSubscribers
   }
 
   add<E extends keyof DatabaseEvents>(name: E, listener: (payload: DatabaseEvents[E]) => void): () => void {
@@ -47,6 +62,11 @@ export class EventBoard {
   }
 
   emit<E extends keyof DatabaseEvents>(name: E, payload: DatabaseEvents[E]): void {
+    const published = CHANNELS[name]
+    if (published.hasSubscribers) {
+      const message = { database: this.#database, ...payload }
+      queueMicrotask(() => published.publish(message))
+    }
     const listeners = this.#listeners.get(name)
     if (listeners === undefined) return
     for (const { call } of [...listeners]) {

@@ -102,9 +102,17 @@ function acknowledge<T, R>(
         throw error
       },
     )
+  const startedMs = state.commitLatency.start()
   const conflict = commitOrRollback(state.engine, txn)
   const wait = conflict === null ? settled(state, txn.extent) : null
-  return wait === null ? then(value, conflict) : wait.then(() => then(value, conflict))
+  if (wait === null) {
+    state.commitLatency.end(startedMs)
+    return then(value, conflict)
+  }
+  return wait.then(() => {
+    state.commitLatency.end(startedMs)
+    return then(value, conflict)
+  })
 }
 
 /** Rolls back after an error of the callback, and rejects with it once everything it may be about is durable. */

@@ -9,6 +9,7 @@ import { isDeepStrictEqual } from 'node:util'
 import { lastSize, type Resident } from './codecs/index.ts'
 import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
+import type { SampledLatency } from './latency.ts'
 import { type Engine, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
 import type { LogWriter } from './wal/index.ts'
 
@@ -34,6 +35,8 @@ export interface DatabaseState {
   readonly counts: OperationCounts
   /** Attempts that were run again. */
   retries: number
+  /** From a commit to its acknowledgement. */
+  readonly commitLatency: SampledLatency
 }
 
 /**

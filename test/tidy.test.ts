@@ -37,7 +37,7 @@ const layers: readonly (readonly string[])[] = [
   ['runs'],
   ['skiplist', 'maplet', 'wal', 'eviction'],
   ['keys', 'codecs', 'storage'],
-  ['errors.ts', 'latin1.ts', 'limits.ts'],
+  ['errors.ts', 'latency.ts', 'latin1.ts', 'limits.ts'],
 ]
 
 function roomOf(path: string): string {
