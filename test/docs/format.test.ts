@@ -10,7 +10,10 @@ import { crc32 } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { codecs, Database, table, type Key } from '../../src/index.ts'
 import { encodeKey } from '../../src/keys/index.ts'
+import { Directory } from '../../src/durability/index.ts'
 import { hashLow, hashStoredKey } from '../../src/runs/hash.ts'
+import { NodeStorage } from '../../src/storage/index.ts'
+import { optionsFor } from '../durability/sessions.ts'
 
 const labels = table<string | number, string>('labels', { value: codecs.string() })
 
@@ -27,7 +30,7 @@ interface ManifestText {
 }
 
 /** What was read: by stored key in hexadecimal, the value and the commit that wrote it; null where it was deleted. */
-type Contents = Map<string, { readonly sequence: number; readonly value: string | null }>
+type Contents = Map<string, { readonly sequence: number; readonly value: string | null; readonly expiresAt?: number }>
 
 const stored = (id: number, key: Key): string =>
   Buffer.concat([Buffer.from([id >>> 24, id >>> 16, id >>> 8, id]), encodeKey(key)]).toString('hex')
@@ -61,6 +64,13 @@ class Cursor {
       value += (byte & 0x7f) * factor
       if (byte < 0x80) return value
     }
+  }
+
+  instant(): number {
+    const instant = this.take(8).readDoubleLE(0)
+    expect(instant).toBeGreaterThan(0)
+    expect(instant).toBeLessThan(Infinity)
+    return instant
   }
 
   signed(): number {
@@ -234,16 +244,17 @@ function readItem(body: Cursor, contents: Contents | null, sequence: number): vo
     body.signed()
     return
   }
-  expect([1, 2]).toContain(kind)
+  expect([1, 2, 17, 18]).toContain(kind)
   const key = body.take(body.varint())
   const name = Buffer.concat([Buffer.from([id >>> 24, id >>> 16, id >>> 8, id]), key]).toString('hex')
-  if (kind === 2) {
+  if (kind === 2 || kind === 18) {
     contents?.set(name, { sequence, value: null })
     return
   }
+  const expiry = kind === 17 ? { expiresAt: body.instant() } : {}
   expect(body.varint()).toBeGreaterThan(0)
   const value = body.take(body.varint()).toString('hex')
-  contents?.set(name, { sequence, value })
+  contents?.set(name, { sequence, value, ...expiry })
 }
 
 /** Reads a run, from its footer back, into `contents`. */
@@ -256,7 +267,8 @@ function readRun(directory: string, listed: ManifestText['runs'][number], conten
   expect(footer.toString('latin1', 132)).toBe('VARVERUN')
   expect(footer.readUInt16LE(128)).toBe(1)
   expect(footer.readUInt32LE(0)).toBe(checksum(footer.subarray(4), 3, 0))
-  expect([footer.readUInt32LE(120), footer.readUInt32LE(124), footer.readUInt16LE(130)]).toEqual([0, 0, 0])
+  expect([footer.readUInt32LE(124) & ~1, footer.readUInt16LE(130)]).toEqual([0, 0])
+  const expires = footer.readUInt32LE(124) === 1
   expect({
     id: id.toString('hex'),
     number: u64(footer, 24),
@@ -273,7 +285,9 @@ function readRun(directory: string, listed: ManifestText['runs'][number], conten
   const seed = { key0: footer.readUInt32LE(104), key1: footer.readUInt32LE(108) }
   expect(pagesAt + pages * 4096).toBe(indexAt)
 
-  const index = bytes.subarray(indexAt, bytes.length - 140)
+  const expiries = bytes.subarray(bytes.length - 140 - (expires ? 8 + 8 * blocks : 0), bytes.length - 140)
+  expect(footer.readUInt32LE(120)).toBe(expires ? checksum(expiries, 2, 1) : 0)
+  const index = bytes.subarray(indexAt, expiries.byteOffset - bytes.byteOffset)
   expect(footer.readUInt32LE(4)).toBe(checksum(index, 2, 0))
   const offset = (row: number): number => index.readUIntLE(row * 12, 6)
   const separator = (row: number): number => index.readUIntLE(row * 12 + 6, 6)
@@ -284,6 +298,7 @@ function readRun(directory: string, listed: ManifestText['runs'][number], conten
 
   const keys: { key: Buffer; block: number }[] = []
   let tombstones = 0
+  let expiring = 0
   for (let number = 0; number < blocks; number++) {
     const block = bytes.subarray(offset(number), offset(number + 1))
     expect(block.readUInt32LE(0)).toBe(checksum(block.subarray(4), 0, number))
@@ -294,16 +309,22 @@ function readRun(directory: string, listed: ManifestText['runs'][number], conten
     expect(block.length <= 32 * 1024 || entries === 1).toBe(true)
     const cursor = new Cursor(block, 24)
     let key = Buffer.alloc(0)
+    let least = Infinity
     for (let i = 0; i < entries; i++) {
       if (i % 16 === 0) expect(block.readUInt32LE(end + (i / 16) * 4)).toBe(cursor.at)
       const shared = cursor.varint()
       if (i % 16 === 0) expect(shared).toBe(0)
       const unsharedAndKind = cursor.varint()
       const kind = unsharedAndKind % 4
-      expect([0, 1]).toContain(kind)
+      expect(expires ? [0, 1, 2] : [0, 1]).toContain(kind)
       const valueLength = kind === 1 ? 0 : cursor.varint()
       const size = valueLength + cursor.signed()
       const sequence = base + cursor.signed()
+      const expiry = kind === 2 ? { expiresAt: cursor.instant() } : {}
+      if (expiry.expiresAt !== undefined) {
+        expiring++
+        least = Math.min(least, expiry.expiresAt)
+      }
       const next = Buffer.concat([key.subarray(0, shared), cursor.take((unsharedAndKind - kind) / 4)])
       const before = keys.at(-1)?.key
       if (before !== undefined) expect(Buffer.compare(before, next)).toBe(-1)
@@ -325,11 +346,14 @@ function readRun(directory: string, listed: ManifestText['runs'][number], conten
         contents.set(key.toString('hex'), { sequence, value: null })
       } else {
         expect(size).toBeGreaterThan(0)
-        contents.set(key.toString('hex'), { sequence, value: cursor.take(valueLength).toString('hex') })
+        contents.set(key.toString('hex'), { sequence, value: cursor.take(valueLength).toString('hex'), ...expiry })
       }
     }
     expect(cursor.at).toBe(end)
+    if (expires) expect(expiries.readDoubleLE(8 + number * 8)).toBe(least)
   }
+  expect(expiring).toBe(expires ? u64(expiries, 0) : 0)
+  if (expires) expect(expiring).toBeGreaterThan(0)
   expect([keys.length, tombstones]).toEqual([listed.entries, listed.tombstones])
   expect(footer.readUInt32LE(112)).toBe(keys[0]!.key.readUInt32BE(0))
   expect(footer.readUInt32LE(116)).toBe(keys.at(-1)!.key.readUInt32BE(0))
@@ -449,6 +473,50 @@ describe('a directory read by docs/file-format.md', () => {
     expect([...tables].sort()).toEqual(['default', 'labels'])
     const live = [...contents].flatMap(([key, { value }]) => (value === null ? [] : [[key, value] as const]))
     expect(new Map(live)).toEqual(expected)
+  })
+
+  it('holds what was put in, and when it expires', async () => {
+    const path = join(root, 'expiring')
+    cpSync(closed, path, { recursive: true })
+    const directory = await Directory.open(optionsFor(new NodeStorage(), { path }))
+    const log = directory.log!
+    let sequence = directory.sequence
+    const instants = new Map<string, number>()
+    const set = async (key: Key, value: string, expiresAt: number): Promise<void> => {
+      log.begin(Date.now())
+      log.put(0, key, Buffer.from(value), value.length + 9, expiresAt)
+      log.end(++sequence)
+      await log.settledAt(sequence)
+      expected.set(stored(0, key), Buffer.from(value).toString('hex'))
+      if (expiresAt === 0) instants.delete(stored(0, key))
+      else instants.set(stored(0, key), expiresAt)
+    }
+    const expire = async (key: Key): Promise<void> => {
+      log.begin(Date.now())
+      log.remove(0, key, true)
+      log.end(++sequence)
+      await log.settledAt(sequence)
+      expected.delete(stored(0, key))
+      instants.delete(stored(0, key))
+    }
+    for (let i = 0; i < 300; i++) await set(`key ${i * 3}`, 'a while '.repeat(i), i % 3 === 0 ? 0 : 1e12 + i / 7)
+    await directory.checkpoint()
+    for (let i = 0; i < 50; i++) await set(`key ${i * 7}`, 'another', i % 2 === 0 ? 0 : 5e12)
+    await expire('key 3')
+    await directory.close()
+
+    const manifest = readManifest(path)
+    const contents: Contents = new Map()
+    for (const run of [...manifest.runs].reverse()) readRun(path, run, contents)
+    expect([...contents.values()].filter(({ expiresAt }) => expiresAt !== undefined).length).toBeGreaterThan(150)
+    const tables = new Set(manifest.tables.map(({ name }) => name))
+    expect(readLog(path, manifest, contents, tables)).toBe(sequence)
+    const live = [...contents].filter(([, { value }]) => value !== null)
+    expect(new Map(live.map(([key, { value }]) => [key, value]))).toEqual(expected)
+    const expiring = live.flatMap(([key, { expiresAt }]) =>
+      expiresAt === undefined ? [] : [[key, expiresAt] as const],
+    )
+    expect(new Map(expiring)).toEqual(instants)
   })
 
   it('has a log that says where it ended, if it was closed', () => {
