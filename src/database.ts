@@ -7,6 +7,7 @@ import { type Disk, engineDisk, type InjectedDisk, openDisk } from './disk.ts'
 import type { CatalogueEntry, ProgressListener } from './durability/index.ts'
 import { VarveError, databaseClosed } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
+import type { Cursor } from './cursor.ts'
 import { Handle } from './handle.ts'
 import { SampledLatency } from './latency.ts'
 import { type BasePart, type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
@@ -16,6 +17,7 @@ import { collectStats, memoryUsage, type Stats } from './stats.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
 import { type DatabaseState, ensureWritableDatabase, TableCore } from './table-core.ts'
 import { timeOf } from './time.ts'
+import { cursorAt, type FeedSource } from './subscription.ts'
 import type { TableResolver } from './transaction.ts'
 
 /** What `check()` found. */
@@ -55,9 +57,13 @@ export interface Injected extends InjectedDisk {
 }
 
 const GRAPH_CAP = 10_000
+  /** Bytes of recent commits kept for those who watch. Default 16 MiB. */
+  readonly feedBytes?: number
 
 /**
  * A database, whatever the keys and values of its default table: what a function should take that works on tables of its own.
+/** Bound of what is kept in memory for those who watch. */
+const FEED_BYTES = 16 * 2 ** 20
  */
 export interface AnyDatabase {
   /** See {@link Database.handle}. */
@@ -85,6 +91,10 @@ export interface AnyDatabase {
   /** See {@link Database.options}. */
   readonly options: ResolvedOptions
   /** See {@link Database.on}. */
+  /** See {@link Database.cursor}. */
+  readonly cursor: Cursor
+  /** See {@link Database.changes}. */
+  changes(options?: ChangesOptions): AsyncIterableIterator<Commit>
   on<E extends keyof DatabaseEvents>(event: E, listener: (payload: DatabaseEvents[E]) => void): () => void
   /** See {@link Database.close}. */
   close(): Promise<void>
@@ -113,6 +123,7 @@ export class Database<K, V> implements AnyDatabase {
   /** Tables found on disk, by name. */
   readonly #catalogue: ReadonlyMap<string, CatalogueEntry>
   #closing: Promise<void> | null = null
+  readonly #feed: FeedSource
 
   /** @internal */
   constructor(
@@ -141,11 +152,16 @@ export class Database<K, V> implements AnyDatabase {
     })
     this.#engine.listener = this.#listener()
     if (disk !== null) disk.listener = this.#diskListener()
+      feedBytes: injected.feedBytes ?? FEED_BYTES,
     this.#state = {
       engine: this.#engine,
       log: disk === null ? null : disk.directory.log,
+    this.#feed = feedSource(this.#engine, disk, injected.random)
+    const { log } = disk?.directory ?? { log: null }
+    if (log !== null) log.onSynced = (): void => this.#engine.feed?.moved()
       readOnly: resolved.readOnly,
       closed: null,
+      feed: this.#feed,
       counts: { gets: 0, has: 0, scans: 0, sets: 0, deletes: 0, merges: 0 },
       retries: 0,
       commitLatency: new SampledLatency(now),
@@ -300,6 +316,29 @@ export class Database<K, V> implements AnyDatabase {
   /**
    * Calls `listener` after each such event, in a microtask. Returns a function that stops it.
    * @throws VarveError `INVALID_ARGUMENT` for an event that does not exist.
+  /** The cursor of the newest commit: what comes behind it is what a snapshot taken now does not show. */
+  get cursor(): Cursor {
+    return cursorAt(this.#feed, this.#engine.clock)
+  }
+
+  /**
+   * Every commit that changed something, over all tables, in order, each once: as soon as it is on disk, or with
+   * `durable: false` as soon as it is applied. Begins with the call, or right behind the cursor `from`; in memory that reaches as
+   * far back as somebody has been watching without a break, on disk as far as `wal.retain` says.
+   *
+   * Recent commits are kept in a ring of 16 MiB that all who watch share. Who falls behind it goes on from the log, with
+   * `wal.retain`; otherwise the iterator ends with `SNAPSHOT_TOO_OLD`, which names the commits that are lost. Closing the database
+   * ends it with `CLOSED` once everything has been given out. Commits are given out in commit order; with `{ safe: true }` they are
+   * held back until a point is reached that serializable transactions may see, and such points are marked.
+   *
+   * @throws VarveError `INVALID_ARGUMENT` for a cursor of another database or of the future; the steps reject with
+   * `SNAPSHOT_TOO_OLD`, `ABORTED`, `CLOSED`, `POISONED`, and `CODEC_MISMATCH` if a codec cannot read what it has written.
+   */
+  changes(options?: ChangesOptions): AsyncIterableIterator<Commit> {
+    this.#ensureOpen()
+    return openChanges(this.#feed, (name) => this.#cores.get(name), options)
+  }
+
    */
   on<E extends keyof DatabaseEvents>(event: E, listener: (payload: DatabaseEvents[E]) => void): () => void {
     this.#ensureOpen()
@@ -337,10 +376,17 @@ export class Database<K, V> implements AnyDatabase {
       this.#events.emit('close', {})
     }
   }
+      this.#endFeed(error)
 
   #ensureOpen(): void {
     if (this.#state.closed !== null) throw this.#state.closed
   }
+  /** Nothing more will come: those who watch are given what is there, and then told so. */
+  #endFeed(error: VarveError): void {
+    this.#feed.ended ??= error
+    this.#engine.feed?.wakeAll()
+  }
+
 
   /** For what only looks: it goes on once the database is poisoned, to tell why. */
   #ensureNotClosed(): void {
@@ -426,6 +472,7 @@ export class Database<K, V> implements AnyDatabase {
         this.#events.emit('poisoned', { error })
       },
     }
+        this.#endFeed(error)
   }
 
   #listener(): EngineListener {

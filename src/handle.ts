@@ -27,6 +27,7 @@ import {
   waitForRoom,
 } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
+import { type Change, openWatch, type WatchOptions } from './watch.ts'
 
 const DONE: Promise<void> = Promise.resolve()
 const ONE_TICK: TransactionOptions = { isolation: 'serializable' }
@@ -296,6 +297,22 @@ export class Handle<K, V> implements Reader<K, V> {
     const transaction = this.#facade(txn, false)
     watchOver(transaction, state.engine, txn)
     return transaction
+  }
+
+  // --- watching -----------------------------------------------------------------------------------------------------------
+
+  /**
+   * The changes of one key, or of a range of keys: what is committed from now on, or behind the cursor `from`, in order, each
+   * once, as soon as it is on disk. What {@link Database.changes} says of the past, of slow readers and of the end holds here too.
+   *
+   * ```ts
+   * for await (const change of db.handle(accounts).watch({ prefix: 'user:' }, { signal })) console.log(change.key, change.kind)
+   * ```
+   * @throws VarveError `INVALID_ARGUMENT`, `INVALID_KEY`; for the steps see {@link Database.changes}.
+   */
+  watch(what: Range<K> | { key: K }, options?: WatchOptions): AsyncIterableIterator<Change<K, V>> {
+    this.#ensureOpen()
+    return openWatch(this.#core.state.feed, this.#core, what, options)
   }
 
   #facade(txn: Txn, managed: boolean): Transaction<K, V> {

@@ -11,6 +11,7 @@ import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
 import type { SampledLatency } from './latency.ts'
 import { type Engine, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
+import type { FeedSource } from './subscription.ts'
 import type { LogWriter } from './wal/index.ts'
 
 /** Reads and writes by kind since open. */
@@ -33,6 +34,8 @@ export interface DatabaseState {
   /** Set by close(), and when the database is poisoned: every call throws it from then on. */
   closed: VarveError | null
   readonly counts: OperationCounts
+  /** What those who watch read from. */
+  readonly feed: FeedSource
   /** Attempts that were run again. */
   retries: number
   /** From a commit to its acknowledgement. */
@@ -140,6 +143,16 @@ export class TableCore<K, V> {
     if (stored === undefined) return undefined
     // Looking at the value would be a cache miss; so would be looking at a key.
     if (this.store.allDirect) return stored as V
+    try {
+      return this.resident.release(stored)
+    } catch (error) {
+      throw this.store.placed(error, key)
+    }
+  }
+
+  /** As {@link release}, for a stored form that was kept beside the columns. */
+  releaseDetached(stored: unknown, key: Key): V | undefined {
+    if (stored === undefined) return undefined
     try {
       return this.resident.release(stored)
     } catch (error) {

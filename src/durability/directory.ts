@@ -154,6 +154,16 @@ export class Directory {
   }
 
   /** The catalogue, in the order of ids, with sizes as of `sequence`. */
+  /** The identity of the database: 32 hexadecimal digits, the same as long as the directory lives. */
+  get databaseId(): string {
+    return this.#root.value.databaseId
+  }
+
+  /** Which opening for writing this is; read-only, the last there was. */
+  get epoch(): number {
+    return this.#root.value.epoch
+  }
+
   tables(): CatalogueEntry[] {
     return this.#catalogue.entries()
   }

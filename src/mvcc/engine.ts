@@ -28,6 +28,7 @@ import type { Chunk } from './chunk.ts'
 import { Cleaner } from './cleaner.ts'
 import { Conflict, type ConflictStep } from './conflict.ts'
 import { ScanCursor } from './cursor.ts'
+import { Feed, type FeedReader } from './feed.ts'
 import { type Favour, FavourBoard } from './favour.ts'
 import { GarbageQueue } from './garbage.ts'
 import { Graph } from './graph.ts'
@@ -65,6 +66,8 @@ export interface EngineOptions {
   readonly vacuumIntervalMs: number | null
   readonly maxTransactionAgeMs: number
   readonly maxSnapshotAgeMs: number
+  /** Bound of the ring of commits for those who watch. */
+  readonly feedBytes: number
   /**
    * The time of commits and the instant of snapshots, ms since the epoch. Must never go back.
    */
@@ -135,6 +138,8 @@ export class Engine {
     leaked: 0,
   }
   listener: EngineListener | null = null
+  /** Commits for those who watch; null while nobody does. */
+  feed: Feed | null = null
   private readonly lists: readonly ActiveList[] = [this.updates, this.readers, this.snapshotUpdates, this.untracked]
   /** Set while merge operators run. */
   private preparing = false
@@ -333,6 +338,7 @@ export class Engine {
         if (pending.kind !== NONE) this.installOne(view.store, pending, sequence, conflict, timeMs)
       }
     }
+    if (this.feed !== null) this.feed.record(sequence, timeMs, 'commit')
     if (this.log !== null) this.append(this.log, txn, sequence)
     this.counters.commits++
     this.settle(conflict)
@@ -394,6 +400,7 @@ export class Engine {
       this.finish(txn, COMMITTED)
     }
     this.installOne(store, pending, ++this.clock, node, timeMs)
+    if (this.feed !== null) this.feed.record(this.clock, timeMs, 'commit')
     if (log !== null) {
       appendSizes(log, store)
       log.end(this.clock)
@@ -405,6 +412,7 @@ export class Engine {
   }
 
   private installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null, timeMs: number): void {
+    if (this.feed !== null) this.feed.add(store, pending, timeMs)
     const dead = install(store, pending, sequence, node, this.snapshots, timeMs)
     if (dead) this.garbage.addTombstone(store, pending.entry, sequence)
   }
@@ -627,6 +635,8 @@ export class Engine {
     if (this.updates.size + this.readers.size === 0) this.clearGraph()
     else if (node !== null) this.boundGraph()
     this.cleaner.tick()
+    // The safe point may have moved.
+    if (this.feed !== null) this.feed.moved()
   }
 
   /** A reader whose snapshot has become safe can lie on no cycle: it need not be tracked any longer. */
@@ -667,6 +677,25 @@ export class Engine {
     const removed = await this.cleaner.drain()
     this.listener?.vacuumed(removed.versions, removed.keys)
     return removed
+  }
+
+  // --- watching -----------------------------------------------------------------------------------------------------------
+
+  /** The newest commit that no crash takes back; in memory, the newest. */
+  get durable(): number {
+    return this.log === null ? this.clock : this.log.synced
+  }
+
+  /** The feed, made for the first who watches. */
+  openFeed(): Feed {
+    this.feed ??= new Feed(this, this.options.feedBytes)
+    return this.feed
+  }
+
+  /** Ends a reader; the feed goes with the last one. */
+  closeFeed(feed: Feed, reader: FeedReader): void {
+    feed.close(reader)
+    if (feed.size === 0 && this.feed === feed) this.feed = null
   }
 
   // --- favour, age, close -------------------------------------------------------------------------------------------------

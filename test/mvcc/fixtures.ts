@@ -38,6 +38,7 @@ export function makeEngine(options: Partial<EngineOptions> = {}): {
     vacuumIntervalMs: null,
     maxTransactionAgeMs: Infinity,
     maxSnapshotAgeMs: Infinity,
+    feedBytes: 1 << 20,
     disk: null,
     ...options,
   })
