@@ -1,4 +1,7 @@
 /** The database: opens, hands out handles and snapshots, looks after itself, closes. */
+import { randomFillSync } from 'node:crypto'
+
+import { type ChangesOptions, type Commit, openChanges } from './changes.ts'
 import { codecs, residentOf } from './codecs/index.ts'
 import { checkScans } from './check.ts'
 import { conflictReport } from './conflict-error.ts'
@@ -503,6 +506,25 @@ function requireSameCodecs(known: CatalogueEntry, key: string | undefined, value
     )
   if (known.value !== value) throw refuse(`holds values of codec '${known.value}', not '${value}'`)
   if (known.key !== (key ?? null)) throw refuse(`has keys of codec '${known.key ?? 'any'}', not '${key ?? 'any'}'`)
+}
+
+/** Where cursors of this database come from, and what those who watch it read. */
+function feedSource(engine: Engine, disk: Disk | null, random: (() => number) | undefined): FeedSource {
+  const sequence = engine.clock
+  if (disk !== null) {
+    const { databaseId, epoch } = disk.directory
+    return { engine, history: null, origin: { database: databaseId, epoch, sequence }, isOnDisk: true, ended: null }
+  }
+  const id = Buffer.alloc(16)
+  if (random === undefined) randomFillSync(id)
+  else for (let i = 0; i < id.length; i++) id[i] = Math.floor(random() * 256)
+  return {
+    engine,
+    history: null,
+    origin: { database: id.toString('hex'), epoch: 1, sequence },
+    isOnDisk: false,
+    ended: null,
+  }
 }
 
 function clockOf(injected: Injected): () => number {

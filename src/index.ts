@@ -1,6 +1,8 @@
 /** `varve`: an embedded, transactional, multi-version key-value database. */
 export type { AsyncEntry } from './async-entry.ts'
+export type { ChangesOptions, Commit, CommitChange } from './changes.ts'
 export { codecs, type ValueCodec } from './codecs/index.ts'
+export type { Cursor } from './cursor.ts'
 export { type AnyDatabase, type CheckReport, Database, type ProgressOptions } from './database.ts'
 export type { BackgroundStats, CheckpointReport, DirectoryStats, ProgressListener } from './durability/index.ts'
 export type { Entry } from './entry.ts'
