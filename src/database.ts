@@ -7,20 +7,20 @@ import { checkScans } from './check.ts'
 import { conflictReport } from './conflict-error.ts'
 import { databaseLabel, StatsPublisher } from './diagnostics.ts'
 import { type Disk, engineDisk, type InjectedDisk, openDisk } from './disk.ts'
+import type { Cursor } from './cursor.ts'
 import type { CatalogueEntry, ProgressListener } from './durability/index.ts'
 import { VarveError, databaseClosed } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
-import type { Cursor } from './cursor.ts'
 import { Handle } from './handle.ts'
 import { SampledLatency } from './latency.ts'
 import { type BasePart, type Conflict, Engine, type EngineListener, type TableSpec, type Txn } from './mvcc/index.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions, type TableOptions } from './options.ts'
 import { Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
+import { cursorAt, type FeedSource } from './subscription.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
 import { type DatabaseState, ensureWritableDatabase, TableCore } from './table-core.ts'
 import { timeOf } from './time.ts'
-import { cursorAt, type FeedSource } from './subscription.ts'
 import type { TableResolver } from './transaction.ts'
 
 /** What `check()` found. */
@@ -57,16 +57,16 @@ export interface Injected extends InjectedDisk {
   readonly random?: () => number
   /** Committed transactions kept before the oldest are summarised. Default 10,000. */
   readonly graphCap?: number
+  /** Bytes of recent commits kept for those who watch. Default 16 MiB. */
+  readonly feedBytes?: number
 }
 
 const GRAPH_CAP = 10_000
-  /** Bytes of recent commits kept for those who watch. Default 16 MiB. */
-  readonly feedBytes?: number
+/** Bound of what is kept in memory for those who watch. */
+const FEED_BYTES = 16 * 2 ** 20
 
 /**
  * A database, whatever the keys and values of its default table: what a function should take that works on tables of its own.
-/** Bound of what is kept in memory for those who watch. */
-const FEED_BYTES = 16 * 2 ** 20
  */
 export interface AnyDatabase {
   /** See {@link Database.handle}. */
@@ -91,13 +91,13 @@ export interface AnyDatabase {
   memoryUsage(): number
   /** See {@link Database.sequence}. */
   readonly sequence: number
-  /** See {@link Database.options}. */
-  readonly options: ResolvedOptions
-  /** See {@link Database.on}. */
   /** See {@link Database.cursor}. */
   readonly cursor: Cursor
   /** See {@link Database.changes}. */
   changes(options?: ChangesOptions): AsyncIterableIterator<Commit>
+  /** See {@link Database.options}. */
+  readonly options: ResolvedOptions
+  /** See {@link Database.on}. */
   on<E extends keyof DatabaseEvents>(event: E, listener: (payload: DatabaseEvents[E]) => void): () => void
   /** See {@link Database.close}. */
   close(): Promise<void>
@@ -123,10 +123,10 @@ export class Database<K, V> implements AnyDatabase {
   readonly #random: (() => number) | undefined
   readonly #resolve: TableResolver = (table) => this.#coreOf(table)
   readonly #disk: Disk | null
+  readonly #feed: FeedSource
   /** Tables found on disk, by name. */
   readonly #catalogue: ReadonlyMap<string, CatalogueEntry>
   #closing: Promise<void> | null = null
-  readonly #feed: FeedSource
 
   /** @internal */
   constructor(
@@ -152,19 +152,19 @@ export class Database<K, V> implements AnyDatabase {
       vacuumIntervalMs: this.options.vacuum === false ? null : this.options.vacuum.intervalMs,
       maxTransactionAgeMs: this.options.maxTransactionAgeMs,
       maxSnapshotAgeMs: this.options.maxSnapshotAgeMs,
+      feedBytes: injected.feedBytes ?? FEED_BYTES,
     })
     this.#engine.listener = this.#listener()
     if (disk !== null) disk.listener = this.#diskListener()
-      feedBytes: injected.feedBytes ?? FEED_BYTES,
-    this.#state = {
-      engine: this.#engine,
-      log: disk === null ? null : disk.directory.log,
     this.#feed = feedSource(this.#engine, disk, injected.random)
     const { log } = disk?.directory ?? { log: null }
     if (log !== null) log.onSynced = (): void => this.#engine.feed?.moved()
+    this.#state = {
+      engine: this.#engine,
+      feed: this.#feed,
+      log: disk === null ? null : disk.directory.log,
       readOnly: resolved.readOnly,
       closed: null,
-      feed: this.#feed,
       counts: { gets: 0, has: 0, scans: 0, sets: 0, deletes: 0, merges: 0 },
       retries: 0,
       commitLatency: new SampledLatency(now),
@@ -316,9 +316,6 @@ export class Database<K, V> implements AnyDatabase {
     return this.#engine.clock
   }
 
-  /**
-   * Calls `listener` after each such event, in a microtask. Returns a function that stops it.
-   * @throws VarveError `INVALID_ARGUMENT` for an event that does not exist.
   /** The cursor of the newest commit: what comes behind it is what a snapshot taken now does not show. */
   get cursor(): Cursor {
     return cursorAt(this.#feed, this.#engine.clock)
@@ -342,6 +339,9 @@ export class Database<K, V> implements AnyDatabase {
     return openChanges(this.#feed, (name) => this.#cores.get(name), options)
   }
 
+  /**
+   * Calls `listener` after each such event, in a microtask. Returns a function that stops it.
+   * @throws VarveError `INVALID_ARGUMENT` for an event that does not exist.
    */
   on<E extends keyof DatabaseEvents>(event: E, listener: (payload: DatabaseEvents[E]) => void): () => void {
     this.#ensureOpen()
@@ -376,20 +376,20 @@ export class Database<K, V> implements AnyDatabase {
     try {
       await this.#disk?.directory.close()
     } finally {
+      this.#endFeed(error)
       this.#events.emit('close', {})
     }
   }
-      this.#endFeed(error)
 
-  #ensureOpen(): void {
-    if (this.#state.closed !== null) throw this.#state.closed
-  }
   /** Nothing more will come: those who watch are given what is there, and then told so. */
   #endFeed(error: VarveError): void {
     this.#feed.ended ??= error
     this.#engine.feed?.wakeAll()
   }
 
+  #ensureOpen(): void {
+    if (this.#state.closed !== null) throw this.#state.closed
+  }
 
   /** For what only looks: it goes on once the database is poisoned, to tell why. */
   #ensureNotClosed(): void {
@@ -472,10 +472,10 @@ export class Database<K, V> implements AnyDatabase {
       poisoned: (error) => {
         this.#state.closed ??= error
         this.#engine.terminateBeyond(this.#state.log?.synced ?? 0, error)
+        this.#endFeed(error)
         this.#events.emit('poisoned', { error })
       },
     }
-        this.#endFeed(error)
   }
 
   #listener(): EngineListener {

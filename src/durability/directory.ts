@@ -153,7 +153,6 @@ export class Directory {
     }
   }
 
-  /** The catalogue, in the order of ids, with sizes as of `sequence`. */
   /** The identity of the database: 32 hexadecimal digits, the same as long as the directory lives. */
   get databaseId(): string {
     return this.#root.value.databaseId
@@ -164,6 +163,7 @@ export class Directory {
     return this.#root.value.epoch
   }
 
+  /** The catalogue, in the order of ids, with sizes as of `sequence`. */
   tables(): CatalogueEntry[] {
     return this.#catalogue.entries()
   }
