@@ -2,7 +2,7 @@
 import { randomFillSync } from 'node:crypto'
 
 import { type ChangesOptions, type Commit, openChanges } from './changes.ts'
-import { codecs, residentOf } from './codecs/index.ts'
+import { codecs, joinedCodecName, residentOf } from './codecs/index.ts'
 import { checkScans } from './check.ts'
 import { conflictReport } from './conflict-error.ts'
 import { databaseLabel, StatsPublisher } from './diagnostics.ts'
@@ -431,7 +431,7 @@ export class Database<K, V> implements AnyDatabase {
     if (known !== undefined) requireSameCodecs(known, options.key?.name, resident.codec.name)
     const spec: TableSpec = {
       name,
-      id: known === undefined ? this.#defineOnDisk(name, options.key?.name, resident.codec.name) : known.id,
+      id: this.#defineOnDisk(name, options.key?.name, resident.codec.name, known),
       resident,
       merge: options.merge,
       sizeOf: options.sizeOf as TableSpec['sizeOf'],
@@ -447,8 +447,8 @@ export class Database<K, V> implements AnyDatabase {
     return core
   }
 
-  #defineOnDisk(name: string, key: string | undefined, value: string): number {
-    if (this.#disk === null || this.options.readOnly) return 0
+  #defineOnDisk(name: string, key: string | undefined, value: string, known: CatalogueEntry | undefined): number {
+    if (this.#disk === null || this.options.readOnly) return known?.id ?? 0
     return this.#disk.directory.define(name, key ?? null, value)
   }
 
@@ -504,7 +504,8 @@ function requireSameCodecs(known: CatalogueEntry, key: string | undefined, value
       'CODEC_MISMATCH',
       `table '${known.name}' on disk ${what}; open it with the codecs it was written with`,
     )
-  if (known.value !== value) throw refuse(`holds values of codec '${known.value}', not '${value}'`)
+  if (joinedCodecName(known.value, value) === undefined)
+    throw refuse(`holds values of codec '${known.value}', not '${value}'`)
   if (known.key !== (key ?? null)) throw refuse(`has keys of codec '${known.key ?? 'any'}', not '${key ?? 'any'}'`)
 }
 

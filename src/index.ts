@@ -1,7 +1,18 @@
 /** `varve`: an embedded, transactional, multi-version key-value database. */
 export type { AsyncEntry } from './async-entry.ts'
 export type { ChangesOptions, Commit, CommitChange } from './changes.ts'
-export { codecs, type ValueCodec } from './codecs/index.ts'
+export {
+  codecs,
+  type OptionalStruct,
+  type StructArray,
+  type StructCodec,
+  type StructField,
+  type StructFieldName,
+  type StructScalar,
+  type StructSchema,
+  type StructValue,
+  type ValueCodec,
+} from './codecs/index.ts'
 export type { Cursor } from './cursor.ts'
 export { type AnyDatabase, type CheckReport, Database, type ProgressOptions } from './database.ts'
 export type { BackgroundStats, CheckpointReport, DirectoryStats, ProgressListener } from './durability/index.ts'
@@ -19,6 +30,7 @@ export type { DatabaseEvents } from './events.ts'
 export type { Handle } from './handle.ts'
 export { type Key, type KeyCodec, keys, type KeyPrefix, type Range } from './keys/index.ts'
 export { type MergeOperator, merges } from './maplet/index.ts'
+export { type MapOptions, type Maps, maps } from './maps.ts'
 export type {
   DatabaseOptions,
   Durability,

@@ -64,6 +64,10 @@ class BytesResident implements Resident<Uint8Array> {
   decode(bytes: Uint8Array): Octets {
     return this.admit(bytes)
   }
+
+  releaseFrom(bytes: Uint8Array, _words: Int32Array, start: number, length: number): Uint8Array {
+    return bytes.slice(start, start + length)
+  }
 }
 
 /** Stored: a private Uint8Array, which every read hands out. */

@@ -68,6 +68,12 @@ export interface Resident<V> {
   decode(bytes: Uint8Array): unknown
   /** The same for the bytes from `start` to `end` exclusive, which must be there: for codecs that need no view of them. */
   decodeAt?(bytes: Uint8Array, start: number, end: number): unknown
+  /**
+   * What a read hands out for the bytes that `encode` gives, which lie at `start`, a multiple of 8, of memory that others
+   * write to later; `words` is the same memory, and what lies up to the next multiple of 8 may be read too. Codecs that have
+   * this have octets as their stored forms, and their values may live outside of the heap.
+   */
+  releaseFrom?(bytes: Uint8Array, words: Int32Array, start: number, length: number): V
 }
 
 /**
@@ -102,8 +108,8 @@ export const BUILT_IN_NAMES = [
   'biguint64',
 ] as const
 
-/** The name of a built-in codec. */
-export type BuiltInName = (typeof BUILT_IN_NAMES)[number]
+/** The name of a built-in codec; that of a struct says its schema. */
+export type BuiltInName = (typeof BUILT_IN_NAMES)[number] | `struct:${string}`
 
 /** The public face of a built-in codec; the work is its resident's. */
 export class BuiltInCodec<V> implements ValueCodec<V> {

@@ -5,6 +5,7 @@ import { BUILT_IN_NAMES, BuiltInCodec, noteSize, type Resident, type ValueCodec 
 import { type Octets, fetch, octetsBytes, stow } from './octets.ts'
 import { mismatch, wrongKind } from './refusal.ts'
 import { SLOT_BYTES } from './sizes.ts'
+import { isStructName } from './struct-schema.ts'
 
 /**
  * A codec of the user's own. Stored: what it encoded, copied; decoded afresh, from a copy, for every read, because
@@ -74,7 +75,7 @@ export function residentOf<V>(codec: ValueCodec<V>): Resident<V> {
   if (!isValueCodec(codec)) {
     throw new VarveError('INVALID_ARGUMENT', 'a value codec is an object with a name, encode and decode')
   }
-  if ((BUILT_IN_NAMES as readonly string[]).includes(codec.name)) {
+  if ((BUILT_IN_NAMES as readonly string[]).includes(codec.name) || isStructName(codec.name)) {
     throw new VarveError('INVALID_ARGUMENT', `'${codec.name}' is the name of a built-in codec: choose another`)
   }
   return new EncodedResident(codec)

@@ -2,12 +2,15 @@
  * The catalogue of tables: which there are, how they are coded, how much is in them as of one point of the log.
  *
  * It begins as what the manifest says, is brought up to date with the definitions and size changes of the log that is
- * replayed at open, and grows by definitions afterwards. A table is never renamed, recoded or removed.
+ * replayed at open, and grows by definitions afterwards. A table is never renamed, recoded or removed; but the schema of its
+ * structs may grow, and what is known then is the longest that was defined.
  *
  * C1  ids are unique, so are names; a new id is larger than every one before.
- * C2  Two definitions of one id that differ, or two ids of one name, are `CORRUPTION`.
+ * C2  Two definitions of one id that differ, or two ids of one name, are `CORRUPTION`; value codecs of which one reads what
+ *     the other wrote do not differ.
  * C3  Sizes are sums of what commits said. They are figures: no data is refused because of one.
  */
+import { joinedCodecName } from '../codecs/index.ts'
 import { VarveError } from '../errors.ts'
 import type { TableChanges } from '../runs/index.ts'
 import type { TableDefinition } from '../wal/index.ts'
@@ -40,7 +43,11 @@ export class Catalogue {
       this.#lastId = Math.max(this.#lastId, id)
       return
     }
-    if (known.id === id && known.name === name && known.key === key && known.value === value) return
+    const joined = joinedCodecName(known.value, value)
+    if (known.id === id && known.name === name && known.key === key && joined !== undefined) {
+      known.value = joined
+      return
+    }
     throw new VarveError(
       'CORRUPTION',
       `${this.#source}: table ${id} '${name}' is defined twice, and differently (${known.id} '${known.name}')`,

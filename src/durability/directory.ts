@@ -10,6 +10,7 @@
  * I3  `close` settles, whatever fails; the lock is the last thing it gives back.
  */
 import { resolve } from 'node:path'
+import { joinedCodecName } from '../codecs/index.ts'
 import { VarveError, databaseClosed } from '../errors.ts'
 import { type Background, type ColdTier, workerBackground } from '../runs/index.ts'
 import { type DirectoryLock, OwnDirectory } from '../storage/index.ts'
@@ -169,12 +170,21 @@ export class Directory {
   }
 
   /**
-   * The id of a table, which is logged if it is new, before any commit that uses it. The caller has seen to it that an old
-   * one has these codecs. Throws `READ_ONLY` if it is new and the directory was opened read-only.
+   * The id of a table, which is logged if it is new or its schema has grown, before any commit that uses it. The caller has
+   * seen to it that an old one has these codecs, or such as go with them. Throws `READ_ONLY` if it is new and the directory
+   * was opened read-only.
    */
   define(name: string, key: string | null, value: string): number {
     const known = this.#catalogue.find(name)
-    if (known !== undefined) return known.id
+    if (known !== undefined) {
+      const { id } = known
+      const joined = joinedCodecName(known.value, value)
+      if (this.log === null || joined === undefined || joined === known.value) return id
+      const longer = { id, name, key, value: joined }
+      this.log.define(longer)
+      this.#catalogue.define(longer)
+      return id
+    }
     if (this.log === null) {
       throw new VarveError('READ_ONLY', `there is no table '${name}' in ${this.#path}, and it is opened read-only`)
     }

@@ -40,6 +40,30 @@ function integers(low: number, high: number): fc.Arbitrary<number> {
 
 const withoutSign = (value: number): number => value + 0
 
+const structValue = fc.record(
+  {
+    id: fc.nat(),
+    name: textValue,
+    scores: fc.array(numberValue, { maxLength: 5 }),
+    isOpen: fc.boolean(),
+    raw: bytes,
+    flags: fc.array(fc.boolean(), { maxLength: 5 }),
+    at: fc.record({ x: numberValue, label: textValue }, { requiredKeys: ['x'], noNullPrototype: true }),
+    tags: fc.array(textValue, { maxLength: 4 }),
+    parts: fc.array(bytes, { maxLength: 3 }),
+    total: bigintValue.map((value) => BigInt.asUintN(64, value)),
+    isPaid: fc.boolean(),
+  },
+  {
+    requiredKeys: ['id', 'name', 'scores', 'isOpen', 'raw', 'at', 'tags', 'parts'],
+    noNullPrototype: true,
+  },
+)
+
+function plainParts<V extends { readonly raw: Uint8Array; readonly parts: Iterable<Uint8Array> }>(value: V): unknown {
+  return { ...value, raw: plainBytes(value.raw), parts: Array.from(value.parts, plainBytes) }
+}
+
 /** A codec as users write them: decodes to views on what it is given, encodes into one buffer that it uses again. */
 export const userCodec: ValueCodec<{ readonly raw: Uint8Array }> = {
   name: 'raw',
@@ -72,6 +96,23 @@ export const all: readonly CodecUnderTest[] = [
   entry(
     codecs.biguint64(),
     bigintValue.map((value) => BigInt.asUintN(64, value)),
+  ),
+  entry(
+    codecs.struct({
+      id: 'u32',
+      name: 'string',
+      scores: 'f64[]',
+      isOpen: 'bool',
+      raw: 'bytes',
+      flags: 'bool[]?',
+      at: { x: 'f64', label: 'string?' },
+      tags: 'string[]',
+      parts: 'bytes[]',
+      total: 'u64?',
+      isPaid: 'bool?',
+    }),
+    structValue,
+    plainParts,
   ),
   entry(
     userCodec,

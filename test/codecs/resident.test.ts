@@ -66,9 +66,11 @@ describe('a codec of the user', () => {
 
 describe('residentOf', () => {
   it('knows the built-in codecs, each under its own name', () => {
-    expect(Object.entries(codecs).map(([name, make]) => [name, (make as () => ValueCodec<unknown>)().name])).toEqual(
+    const { struct, ...plain } = codecs
+    expect(Object.entries(plain).map(([name, make]) => [name, (make as () => ValueCodec<unknown>)().name])).toEqual(
       BUILT_IN_NAMES.map((name) => [name, name]),
     )
+    expect(struct({ id: 'u32' }).name).toBe('struct:{id:u32}')
     expect(residentOf(codecs.int8())).toBe(residentOf(codecs.int8()))
   })
 
@@ -79,5 +81,6 @@ describe('residentOf', () => {
     }
     expect(isValueCodec(points) && isValueCodec(codecs.string())).toBe(true)
     expect(() => residentOf({ ...points, name: 'string' })).toThrow(/name of a built-in codec/)
+    expect(() => residentOf({ ...points, name: 'struct:{x:u8}' })).toThrow(/name of a built-in codec/)
   })
 })

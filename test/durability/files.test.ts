@@ -74,6 +74,20 @@ describe('the catalogue', () => {
     }
   })
 
+  it('keeps the longest schema of a table of structs, in whatever order they are met (C2)', () => {
+    const value = 'struct:{id:u32}'
+    const longer = 'struct:{id:u32,note:string?}'
+    for (const [first, second] of [
+      [value, longer],
+      [longer, value],
+    ] as const) {
+      const catalogue = new Catalogue('/d', [{ ...a, value: first, entries: 2, bytes: 20 }])
+      catalogue.define({ ...a, value: second })
+      expect(catalogue.entries()).toEqual([{ ...a, value: longer, entries: 2, bytes: 20 }])
+      expect(() => catalogue.define({ ...a, value: 'struct:{id:i32}' })).toThrow(/defined twice, and differently/)
+    }
+  })
+
   it('adds up sizes (C3)', () => {
     const definitions = [{ id: 1, name: 'b', key: 'u64', value: 'bytes' }]
     const deltas = [
