@@ -106,7 +106,7 @@ async function main() {
   const repetitions = positive('reps', flags.reps)
   const chosen = selected()
   if (flags.profile !== undefined) mkdirSync(flags.profile, { recursive: true })
-  const needsDisk = chosen.some(({ group }) => group === 'durable')
+  const needsDisk = chosen.some(({ group }) => group === 'durable' || group === 'bounded')
   const scratch = needsDisk ? createScratch(flags.directory) : undefined
   const machine = machineFacts()
   for (const [name, fact] of Object.entries(machine)) console.log(`${name.padEnd(10)} ${fact}`)

@@ -1,6 +1,7 @@
 /** All workloads, in the order in which they run and are reported. */
 
 import { amplification } from './amplification.mjs'
+import { cache, evicting } from './cache.mjs'
 import { clients, hot } from './clients.mjs'
 import { diskSize } from './disk-size.mjs'
 import { diskStall } from './disk-stall.mjs'
@@ -13,7 +14,9 @@ import { miss } from './miss.mjs'
 import { mixed } from './mixed.mjs'
 import { cold, crash, reopen } from './reopen.mjs'
 import { scan } from './scan.mjs'
+import { spill } from './spill.mjs'
 import { stall } from './stall.mjs'
+import { state, struct, watchers } from './state.mjs'
 import { transfer } from './transfer.mjs'
 import { update } from './update.mjs'
 
@@ -26,7 +29,7 @@ import { update } from './update.mjs'
  *
  * @typedef {object} Workload
  * @property {string} name for --only
- * @property {'in-memory' | 'durable'} group for --only as well
+ * @property {'in-memory' | 'durable' | 'bounded'} group for --only as well
  * @property {string} title
  * @property {(context: Context) => Promise<import('../support/measure.mjs').Row[]>} run
  */
@@ -35,4 +38,5 @@ import { update } from './update.mjs'
 export const workloads = [
   ...[get, miss, insert, update, scan, transfer, clients, hot, mixed, maplet, memory, stall],
   ...[transfersFull, transfersRelaxed, reopen, crash, cold, amplification, diskSize, diskStall],
+  ...[cache, evicting, spill, struct, state, watchers],
 ]

@@ -65,9 +65,11 @@ export const reopen = {
     const rows = []
     const medians = new Map()
     for (const size of [count / 10, count, ...(isLarge ? [count * 10] : [])]) {
+      // Filling the peers takes longer than all the rest, and the target asks nothing of them there.
+      const present = size > count ? contestants.slice(0, 1) : contestants
       const paths = new Map()
-      for (const contestant of contestants) paths.set(contestant, await closedStore(contestant, size))
-      const series = await inTurns(contestants, rounds, async (contestant, round) => {
+      for (const contestant of present) paths.set(contestant, await closedStore(contestant, size))
+      const series = await inTurns(present, rounds, async (contestant, round) => {
         const key = accountKey(size, ((round + WARM_UPS + 1) * 9973) % size)
         const { ms } = await runTask('openAndGet', { contestant, path: paths.get(contestant), key })
         return ms
@@ -75,7 +77,7 @@ export const reopen = {
       medians.set(size, median(series[0].rates))
       const comparisons = [
         { of: 'varve', target: OPEN_LIMIT_MS, sense: /** @type {const} */ ('atMost') },
-        ...contestants.slice(1).map((against) => ({ of: 'varve', against })),
+        ...present.slice(1).map((against) => ({ of: 'varve', against })),
       ]
       rows.push(...compare(`reopen, ${size} entries`, series, comparisons, 'ms'))
     }
