@@ -10,6 +10,8 @@ export async function checkScans(engine: Engine): Promise<string[]> {
   for (const store of engine.stores) {
     if (store.base === null) continue
     const txn = engine.beginSnapshot()
+    // What has expired and not been swept yet is counted too.
+    txn.instant = -Infinity
     try {
       const counted = await countKeys(txn, store)
       const { size } = store.sizeAt(txn.snapshot)
