@@ -10,11 +10,18 @@
  *              remove(id): gone for another reason (deleted, expired), and not remembered
  *
  * P1  An id is resident from `insert` until `evicted` or `remove`; the other calls are for resident ids only.
- * P2  `next` proposes each resident id that may be evicted before it proposes one for the second time, as long as nothing but
- *     `spared` happens between; after that many proposals it returns -1 until something else happens. It never fails to
- *     propose an evictable id, and it takes O(1) amortised.
- * P3  `access` and `write` take O(1) and allocate nothing. Memory is typed arrays sized by the largest id.
+ * P2  A round begins with the first `next` after any call but `next` and `spared` (`access` counts where the policy heeds it),
+ *     and after every -1. In one round `next` proposes no id twice, and -1 only after every resident id that may be evicted.
+ *     It takes O(1) amortised, however many ids are spared.
+ * P3  `access` and `write` take O(1) (`write` of `ttl`: O(log n)) and allocate nothing but columns that double. Memory is
+ *     typed arrays sized by the largest id; ghosts are hashes, bounded by what is resident.
  * P4  The same calls in the same order (and the same chance) give the same proposals.
+ *
+ * What was spared waits on a bench, out of the order, so that many ids that may not leave are not met again by every search.
+ * Each round first tries the one that has waited longest, then the order, then the rest of the bench; an access that moves an
+ * id in the order takes it off the bench. So a proposal is paid for by the call that put the id into the order, or by its round.
+ *
+ * Make room before you insert: a policy that goes by frequency may otherwise propose the newcomer, which has none yet.
  */
 
 /** Names of the policies; see {@link DatabaseOptions.eviction}. */
@@ -26,7 +33,7 @@ export interface EvictionPolicy {
    * An entry has come into memory.
    * @param id its number, small and dense, used again after it has gone
    * @param hash 32 bits of a keyed hash of its key: how a policy with ghosts knows it again
-   * @param bytes what it counts for
+   * @param bytes what it counts for: an integer; of more than 4 GiB, 4 GiB
    * @param expiresAt ms since the epoch; 0: never
    */
   insert(id: number, hash: number, bytes: number, expiresAt: number): void
@@ -38,9 +45,12 @@ export interface EvictionPolicy {
   resize(id: number, bytes: number): void
   /** It has gone for another reason than eviction. */
   remove(id: number): void
-  /** The next candidate, or -1: there is none. Must be answered by `evicted` or `spared` before anything else is called. */
+  /**
+   * The next candidate, or -1: there is none in this round. Must be answered by `evicted`, `spared` or `remove` before
+   * anything else is called.
+   */
   next(): number
-  /** The candidate has been evicted. */
+  /** The candidate has been evicted; or any other resident id has, which the application wants gone. */
   evicted(id: number): void
   /** The candidate may not leave yet. */
   spared(id: number): void
