@@ -1,7 +1,7 @@
 /**
- * Makes the fixtures of the current file format: node scripts/make-fixtures.mjs [directory]
+ * Makes fixtures of the file format: node scripts/make-fixtures.mjs <format-1 | format-1-expiry> [directory]
  *
- * Run once for each version of the format, by a build that writes it, and committed: the files stay readable for ever. Each
+ * Run once for each change of the format, by a build that writes it, and committed: the files stay readable for ever. Each
  * is an archive of a database directory, healthy or damaged, and expectations.json says what opening it gives. What the
  * archives hold is said in README.md beside them.
  *
@@ -14,7 +14,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { crc32, gzipSync } from 'node:zlib'
 
-const { Database, codecs, keys, table } = await import(new URL('../dist/index.js', import.meta.url).href)
+const built = (/** @type {string} */ path) => import(new URL(`../dist/${path}`, import.meta.url).href)
+const { Database, codecs, keys, table } = await built('index.js')
+const { Directory } = await built('durability/index.js')
+const { inlineBackground } = await built('runs/index.js')
+const { NodeStorage } = await built('storage/index.js')
 
 /** @typedef {Map<string, Buffer>} Files of a directory by name */
 
@@ -245,6 +249,118 @@ function tag(value) {
   return { object: Object.entries(value).map(tag) }
 }
 
+// ---------------------------------------------------------------- what expires
+
+const FAR_FUTURE = 1e13
+const LONG_PAST = 1e12
+
+/**
+ * A table whose entries expire, written below the face: there an entry has an instant, which stays the same whenever this
+ * runs, and not some time to live.
+ */
+class Sessions {
+  /** @type {Map<string, { value: string, expiresAt: number }>} */
+  model = new Map()
+  /** @param {any} directory */
+  constructor(directory) {
+    this.directory = directory
+    this.id = directory.define('sessions', null, 'string')
+    this.sequence = directory.sequence
+  }
+
+  /** In a directory where the default table has something. @param {string} path */
+  static async open(path) {
+    const db = await open(path)
+    await db.handle().set('of the default table', 1)
+    const { falsePositiveRate } = db.options.maplet
+    await db.close()
+    const storage = new NodeStorage()
+    return new Sessions(
+      await Directory.open({
+        path,
+        storage,
+        durability: 'full',
+        flush: { intervalMs: 1000, commits: 1000, bytes: 2 ** 23 },
+        wal: { segmentBytes: SEGMENT_BYTES, poolSize: 1 },
+        readOnly: false,
+        falsePositiveRate,
+        now: () => performance.now(),
+        random: crypto.getRandomValues.bind(crypto),
+        background: inlineBackground(storage, path),
+        hooks: { poisoned: () => undefined, checkpointed: () => undefined },
+      }),
+    )
+  }
+
+  /** @param {string} key @param {string} value @param {number} [expiresAt] */
+  set(key, value, expiresAt = 0) {
+    return this.commit(key, { value, expiresAt })
+  }
+
+  /** @param {string} key @param {boolean} [expired] */
+  remove(key, expired = false) {
+    return this.commit(key, null, expired)
+  }
+
+  /** @param {string} key @param {{ value: string, expiresAt: number } | null} after @param {boolean} [expired] */
+  async commit(key, after, expired = false) {
+    const { log } = this.directory
+    const before = this.model.get(key)
+    const sizeOf = (/** @type {{ value: string } | undefined | null} */ entry) =>
+      entry === undefined || entry === null ? 0 : key.length + entry.value.length
+    log.begin(LONG_PAST - 1e6 + this.sequence)
+    if (after === null) log.remove(this.id, key, expired)
+    else log.put(this.id, key, Buffer.from(after.value), sizeOf(after), after.expiresAt)
+    log.resized(this.id, (after === null ? 0 : 1) - (before === undefined ? 0 : 1), sizeOf(after) - sizeOf(before))
+    log.end(++this.sequence)
+    await log.settledAt(this.sequence)
+    if (after === null) this.model.delete(key)
+    else this.model.set(key, after)
+  }
+
+  /** What is there, with when it expires; without what has expired already. */
+  expected() {
+    const entries = [...this.model].filter(([, { expiresAt }]) => expiresAt === 0 || expiresAt >= FAR_FUTURE)
+    return [
+      { name: 'default', key: null, value: 'structured', entries: [['of the default table', 1]] },
+      {
+        name: 'sessions',
+        key: null,
+        value: 'string',
+        entries: entries.map(([key, { value, expiresAt }]) =>
+          expiresAt === 0 ? [key, tag(value)] : [key, tag(value), expiresAt],
+        ),
+      },
+    ]
+  }
+
+  /** Entries that expire and do not, that get or lose an instant, that are deleted; of each some. @param {boolean} inRuns */
+  async fill(inRuns) {
+    for (let i = 0; i < 120; i++) {
+      await this.set(`session ${i}`, 'logged in. '.slice(0, 10).repeat(i * 3), i % 3 === 0 ? 0 : FAR_FUTURE + i / 7)
+    }
+    if (inRuns) await this.directory.checkpoint()
+    for (let i = 0; i < 40; i++) {
+      if (i % 4 === 0) await this.set(`session ${i}`, 'renewed', FAR_FUTURE + 1000 - i)
+      else if (i % 4 === 1) await this.set(`session ${i}`, 'for ever')
+      else if (i % 4 === 2) await this.remove(`session ${i}`, i % 8 === 2)
+    }
+    if (inRuns) await this.directory.checkpoint()
+    for (let i = 0; i < 20; i++) await this.set(`last ${i}`, 'in the log', i % 2 === 0 ? 0 : 2 ** 52 + i)
+    await this.remove('session 4', true)
+    await this.set('session 8', 'again', Number.MAX_VALUE)
+  }
+
+  /** Some that have expired long since, wherever entries lie. */
+  async lapse() {
+    for (let i = 0; i < 30; i++) await this.set(`lapsed ${i}`, 'gone', LONG_PAST + i)
+    await this.directory.checkpoint()
+    for (let i = 20; i < 50; i++) await this.set(`lapsed ${i}`, 'gone', LONG_PAST + 50 - i)
+    for (let i = 0; i < 5; i++) await this.set(`lapsed ${i}`, 'back')
+    await this.set('session 5', 'short', LONG_PAST)
+  }
+}
+
 // ---------------------------------------------------------------- how it is written
 
 /** Everything once; then deletions and new values of some of it; then some more. @param {any} db @param {boolean} inRuns */
@@ -296,6 +412,18 @@ const WRITERS = {
     for (let i = 0; i < 10; i++) await main.set(i, `value ${i}`)
     const expected = filling.expected()
     await main.set('torn', 'torn off. '.repeat(200))
+    return expected
+  },
+  'expiring-killed': async (path) => {
+    const sessions = await Sessions.open(path)
+    await sessions.fill(false)
+    return sessions.expected()
+  },
+  'expiring-torn': async (path) => {
+    const sessions = await Sessions.open(path)
+    for (let i = 0; i < 10; i++) await sessions.set(`session ${i}`, 'logged in', FAR_FUTURE + i)
+    const expected = sessions.expected()
+    await sessions.set('session 3', 'torn off. '.repeat(200), FAR_FUTURE + 100)
     return expected
   },
 }
@@ -371,6 +499,20 @@ function newerRun(file) {
   return file
 }
 
+/** Sets a flag of a run that nothing has yet, with a right checksum. @param {Buffer} file */
+function newerFlag(file) {
+  const footer = file.subarray(file.length - 140)
+  footer.writeUInt32LE(footer.readUInt32LE(124) + 2, 124)
+  footer.writeUInt32LE(crc32(footer.subarray(4), (crc32(footer.subarray(8, 24)) ^ Math.imul(3, 0x9e3779b1)) >>> 0), 0)
+  return file
+}
+
+/** Flips a bit of what a run says of when its entries expire. @param {Buffer} file */
+function flipExpiries(file) {
+  if (file.readUInt32LE(file.length - 140 + 124) !== 1) throw new Error('nothing of the run expires')
+  return flip(file.length - 140 - 3)(file)
+}
+
 /** Takes away the last frame that was written. @param {Buffer} file */
 function tear(file) {
   for (let frame = file.length / 512 - 1; frame > 0; frame--) {
@@ -397,17 +539,38 @@ function older(file) {
 
 // ---------------------------------------------------------------- all of it
 
+/** Archives in a directory, and what is expected of them. */
+class Fixtures {
+  /** @type {Record<string, object>} */
+  #expectations = {}
+  #target
+  /** @param {string} target */
+  constructor(target) {
+    mkdirSync(target, { recursive: true })
+    this.#target = target
+  }
+
+  /** @param {string} name @param {Files} files @param {object} expectation */
+  add(name, files, expectation) {
+    const text = JSON.stringify(Object.fromEntries([...files].map(([file, data]) => [file, data.toString('base64')])))
+    writeFileSync(join(this.#target, `${name}.json.gz`), gzipSync(text, { level: 9 }))
+    this.#expectations[name] = expectation
+  }
+
+  /** @param {object} contents */
+  finish(contents) {
+    const text = textOf({ archives: this.#expectations, contents })
+    writeFileSync(join(this.#target, 'expectations.json'), text)
+  }
+}
+
+/** @param {string} file @param {RegExp} [says] */
+const refused = (file, says) => ({ refused: { code: 'CORRUPTION', file, ...(says ? { says: says.source } : {}) } })
+
 /** @param {string} target */
 async function make(target) {
-  mkdirSync(target, { recursive: true })
-  /** @type {Record<string, object>} */
-  const expectations = {}
-  /** @param {string} name @param {Files} files @param {object} expectation */
-  const add = (name, files, expectation) => {
-    const text = JSON.stringify(Object.fromEntries([...files].map(([file, data]) => [file, data.toString('base64')])))
-    writeFileSync(join(target, `${name}.json.gz`), gzipSync(text, { level: 9 }))
-    expectations[name] = expectation
-  }
+  const fixtures = new Fixtures(target)
+  const add = fixtures.add.bind(fixtures)
   const path = join(root, 'healthy')
   const db = await open(path)
   const contents = (await fill(db, true)).expected()
@@ -424,8 +587,6 @@ async function make(target) {
   add('large-group', without(large.files, LOCK), { opens: 'large-group' })
   add('torn', damaged(torn.files, segment(1), tear), { opens: 'torn' })
   add('dead-lock', killed.files, { opens: 'everything', isLocked: true })
-  /** @param {string} file @param {RegExp} [says] */
-  const refused = (file, says) => ({ refused: { code: 'CORRUPTION', file, ...(says ? { says: says.source } : {}) } })
   add('flipped-run', damaged(healthy, run(1), flip(1000)), { opens: 'everything', damaged: run(1) })
   add('flipped-log', damaged(killed.files, segment(1), flip(20 * 512 + 100)), refused(segment(1)))
   add('flipped-manifest', damaged(healthy, MANIFEST, flip(100)), refused(MANIFEST))
@@ -450,8 +611,37 @@ async function make(target) {
   for (const { contents: same } of [killed, relaxed])
     if (JSON.stringify(same) !== JSON.stringify(contents))
       throw new Error('all that fill the same should hold the same')
-  const all = { everything: contents, 'large-group': large.contents, torn: torn.contents }
-  writeFileSync(join(target, 'expectations.json'), textOf({ archives: expectations, contents: all }))
+  fixtures.finish({ everything: contents, 'large-group': large.contents, torn: torn.contents })
+}
+
+/** @param {string} target */
+async function makeExpiring(target) {
+  const fixtures = new Fixtures(target)
+  const path = join(root, 'healthy')
+  const sessions = await Sessions.open(path)
+  await sessions.fill(true)
+  await sessions.directory.close()
+  const healthy = filesOf(path)
+  const contents = sessions.expected()
+
+  const lapsedPath = join(root, 'lapsed')
+  const lapsed = await Sessions.open(lapsedPath)
+  await lapsed.fill(true)
+  await lapsed.lapse()
+  await lapsed.directory.close()
+  const [killed, torn] = ['expiring-killed', 'expiring-torn'].map(writeAndDie)
+  if (killed === undefined || torn === undefined) return
+  if (JSON.stringify(killed.contents) !== JSON.stringify(contents)) throw new Error('contents differ')
+
+  fixtures.add('healthy', healthy, { opens: 'everything' })
+  fixtures.add('killed', without(killed.files, LOCK), { opens: 'everything' })
+  fixtures.add('torn', damaged(torn.files, newestStarted(torn.files), tear), { opens: 'torn' })
+  fixtures.add('lapsed', filesOf(lapsedPath), { lapsed: 'lapsed' })
+  fixtures.add('flipped-run', damaged(healthy, run(1), flip(1000)), { opens: 'everything', damaged: run(1) })
+  fixtures.add('flipped-expiries', damaged(healthy, run(1), flipExpiries), refused(run(1), /expiry/))
+  fixtures.add('flipped-log', damaged(killed.files, segment(2), flip(20 * 512 + 100)), refused(segment(2)))
+  fixtures.add('newer-flag', damaged(healthy, run(2), newerFlag), refused(run(2), /newer/))
+  fixtures.finish({ everything: contents, torn: torn.contents, lapsed: lapsed.expected() })
 }
 
 /** JSON with a line for each entry. @param {unknown} value @param {number} depth @returns {string} */
@@ -472,9 +662,15 @@ if (command === '--write') {
   writeFileSync(out, JSON.stringify(await WRITERS[kind]?.(path)))
   process.kill(process.pid, 'SIGKILL')
 }
+const makes = new Map([
+  ['format-1', make],
+  ['format-1-expiry', makeExpiring],
+])
 const root = mkdtempSync(join(tmpdir(), 'varve-fixtures-'))
 try {
-  await make(command ?? fileURLToPath(new URL('../test/fixtures/format-1', import.meta.url)))
+  const chosen = makes.get(command ?? '')
+  if (chosen === undefined) throw new Error(`say which: ${[...makes.keys()].join(' or ')}`)
+  await chosen(kind === '' ? fileURLToPath(new URL(`../test/fixtures/${command}`, import.meta.url)) : kind)
 } finally {
   rmSync(root, { recursive: true, force: true })
 }
