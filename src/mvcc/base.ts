@@ -20,6 +20,8 @@ export type BaseHold = object
 export interface Base {
   /** B2. */
   readonly floor: number
+  /** Whether it stays as it is for ever, so that what was deleted above it is never deleted in it. */
+  readonly isFixed: boolean
   acquire(): BaseHold
   release(hold: BaseHold): void
 }
@@ -44,6 +46,7 @@ export interface BaseTable {
 export interface BaseScan {
   next(): boolean
   readonly key: Key
+  /** The commit that wrote it, or a later one that everybody sees who reads the base. */
   readonly sequence: number
   readonly size: number
   readonly expiresAt: number
@@ -63,6 +66,7 @@ export interface BasePart {
 /** The cold tier as a base. */
 export class TierBase implements Base {
   readonly tier: ColdTier
+  readonly isFixed: boolean = false
 
   constructor(tier: ColdTier) {
     this.tier = tier

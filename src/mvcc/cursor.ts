@@ -126,6 +126,23 @@ export class ScanCursor {
     return true
   }
 
+  /** The stored form of the current step, for a cursor that looks at existence and has no own writes to see. */
+  stored(): unknown {
+    return this.isForeign ? (this.base as BaseScan).stored(this.store) : this.value
+  }
+
+  /** When the current step expires, ms since the epoch; 0: never. For a cursor without own writes. */
+  get expiresAt(): number {
+    if (this.isForeign) return (this.base as BaseScan).expiresAt
+    return this.store.expiring ? this.store.expiryAt(this.store.findResident(this.key), this.snapshot) : 0
+  }
+
+  /** What the current step counts for, bytes. For a cursor without own writes. */
+  get size(): number {
+    if (this.isForeign) return (this.base as BaseScan).size
+    return this.store.sizeSeen(this.store.findResident(this.key), this.snapshot)
+  }
+
   private finish(): void {
     this.finished = true
     this.leaf = null

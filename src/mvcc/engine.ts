@@ -229,6 +229,18 @@ export class Engine {
     return this.startUntracked(this.clock)
   }
 
+  /** A reader at a snapshot that somebody holds open already. */
+  beginAt(sequence: number): Txn {
+    return this.startUntracked(sequence)
+  }
+
+  /** Ends a reader that is no transaction of the application's: nobody is told and nothing counted. */
+  letGo(txn: Txn): void {
+    if (txn.state !== ACTIVE) return
+    this.finish(txn, ABORTED)
+    this.settle(null)
+  }
+
   /** As {@link beginSnapshot}, for a reader that has been waiting in {@link lazy}; may run inside a commit. */
   beginWaiting(): Txn {
     return this.startUntracked(this.clock)

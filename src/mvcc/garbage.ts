@@ -7,9 +7,11 @@
  * I1  A version is removed only when no open snapshot lies in [sequence, end).
  * I2  A tombstone is unlinked only when its chain is empty and its sequence is at or below the safe point: an absent read
  *     must still find the deletion it saw while that deletion can matter to the certifier. If the key may be on disk, the
- *     tombstone also waits until whatever anybody may read from there knows of the deletion.
+ *     tombstone also waits until whatever anybody may read from there knows of the deletion; in a fork, whose base never
+ *     does, it stays if the base has the key.
  * I3  Draining n items costs O(n) and may stop after any item.
  */
+import type { Base } from './base.ts'
 import type { Node } from './node.ts'
 import type { SnapshotSet, SnapshotSlot } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
@@ -75,17 +77,18 @@ export class GarbageQueue {
   private readonly nodes: Queue<Node> = new Queue()
   private readonly stamped: Queue<Stamped> = new Queue()
   private sweep = 0
-  private readonly base: { readonly floor: number } | null
+  private readonly base: Pick<Base, 'floor' | 'isFixed'> | null
 
   /** `base`: what lies below memory, deletions included, up to `floor`; null: nothing does. */
-  constructor(snapshots: SnapshotSet, base: { readonly floor: number } | null) {
+  constructor(snapshots: SnapshotSet, base: Pick<Base, 'floor' | 'isFixed'> | null) {
     this.snapshots = snapshots
     this.base = base
   }
 
   private isRipe(tombstone: Tombstone, safePoint: number): boolean {
     if (tombstone.sequence > safePoint) return false
-    return this.base === null || tombstone.store.base === null || tombstone.sequence <= this.base.floor
+    const { base } = this
+    return base === null || base.isFixed || tombstone.store.base === null || tombstone.sequence <= base.floor
   }
 
   /** Items that may be looked at now; tombstones that wait for the safe point are not counted. */
@@ -187,6 +190,7 @@ export class GarbageQueue {
     if (store.headOf(id) !== undefined || store.sequenceOf(id) !== sequence) return
     const meta = store.metaOf(id)
     if (meta !== undefined && (meta.older !== null || meta.idleDeleters !== null || meta.readStamp !== 0)) return
+    if (this.base !== null && this.base.isFixed && hidesInBase(store, id)) return
     store.unlink(id)
     this.counters.keys++
   }
@@ -252,6 +256,15 @@ export class GarbageQueue {
     if (meta.idleDeleters !== null || meta.readStamp !== 0 || meta.existenceReadStamp !== 0) return
     const chunk = meta.store.chunks[meta.id >>> CHUNK_BITS] as Chunk
     if (chunk.metaAt(meta.id & CHUNK_MASK) === meta) chunk.setMeta(meta.id & CHUNK_MASK, undefined)
+  }
+}
+
+/** Whether a tombstone hides something in a base that never learns of the deletion: then it stays. So it does if nobody can tell. */
+function hidesInBase(store: TableStore, id: number): boolean {
+  try {
+    return store.base !== null && store.base.find(store.keyOf(id))
+  } catch {
+    return true
   }
 }
 

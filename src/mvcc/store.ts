@@ -250,6 +250,13 @@ export class TableStore {
     return this.versionAt(id, sequence)?.expiresAt ?? 0
   }
 
+  /** What the value counts for that the snapshot at `sequence` sees of an entry, bytes. */
+  sizeSeen(id: number, sequence: number): number {
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    return chunk.sequenceAt(i) <= sequence ? chunk.sizeAt(i) : (this.versionAt(id, sequence)?.size ?? 0)
+  }
+
   /** The value of an entry that the snapshot at `sequence` sees, expired or not, or undefined. */
   valueAt(id: number, sequence: number): unknown {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
@@ -359,6 +366,11 @@ export class TableStore {
   admit(value: unknown): unknown {
     const { resident } = this.spec
     return this.noteForm(resident.admit(value))
+  }
+
+  /** A stored form of another store of the same codec, as one of this table's own. */
+  take(stored: unknown, owner: TableStore): unknown {
+    return this.noteForm(owner.detach(stored))
   }
 
   private noteForm(stored: unknown): unknown {
