@@ -14,6 +14,7 @@ usage: npm start -- [options]
   --isolation LEVEL  serializable or snapshot (serializable)
   --durability HOW   full, relaxed or memory (full): when a commit counts as done
   --path DIR         where to keep the ledger; without it, a temporary directory
+  --stats            show what the database says of itself meanwhile
   -h, --help         show this
 
 Exit code: 0 if the books balance, 1 if not, 2 for bad arguments or input, 130 if interrupted.
@@ -29,6 +30,8 @@ export interface Arguments {
   readonly durability: Durability
   /** Undefined: a temporary directory. */
   readonly path: string | undefined
+  /** Whether statistics are shown while clients are at work. */
+  readonly stats: boolean
 }
 
 /** @throws InputError that says in one line what is wrong. */
@@ -59,11 +62,13 @@ export function parseArguments(given: readonly string[]): Arguments {
     isolation,
     durability,
     path: values.path,
+    stats: values.stats ?? false,
   }
 }
 
 interface Values {
   help?: boolean | undefined
+  stats?: boolean | undefined
   input?: string | undefined
   movements?: string | undefined
   seed?: string | undefined
@@ -77,6 +82,7 @@ function parse(given: readonly string[]): Values {
   const text = { type: 'string' } as const
   const options = {
     ...{ input: text, movements: text, seed: text, clients: text, isolation: text, durability: text, path: text },
+    stats: { type: 'boolean' },
     help: { type: 'boolean', short: 'h' },
   } as const
   try {

@@ -6,6 +6,7 @@
  *   npm start -- --isolation snapshot                what the weaker level lets through
  *   npm start -- --durability relaxed                without waiting for the disk; memory: without a disk
  *   npm start -- --path ledger                       keeps the books
+ *   npm start -- --stats                             what the database says of itself meanwhile
  *
  * On disk, a process that posts is killed in the middle first, to see that what it was told is there.
  *
@@ -22,6 +23,7 @@ import { type Outcome, postJournal } from './clients.ts'
 import { killWriter, survivorsOf } from './crash.ts'
 import { InputError } from './input-error.ts'
 import type { Journal } from './journal.ts'
+import { LiveStats } from './live-stats.ts'
 import { Progress } from './progress.ts'
 import {
   auditReport,
@@ -136,10 +138,14 @@ async function runLedger(
   const { clients, isolation, durability } = given
   const many = countOf(journal.length, 'movement')
   print(`posting ${many} of ${journalName(given)}, ${countOf(clients, 'client')}, ${isolation}, ${durability}\n`)
+  const live = given.stats ? new LiveStats(db, process.stdout) : null
   const progress = new Progress(process.stdout, 'posting', journal.length)
-  const onPosted = (_: Movement, done: number): void => progress.show(done)
+  const onPosted = (_: Movement, done: number): void => {
+    if (live === null) progress.show(done)
+  }
   const outcome: Outcome = await postJournal(db, { journal, clients, stop, onPosted })
-  progress.end()
+  if (live === null) progress.end()
+  else live.end()
   if (stop.aborted) print('interrupted; what was posted so far:\n')
   print(`\n${outcomeTable(outcome)}\n`)
 

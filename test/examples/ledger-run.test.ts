@@ -155,6 +155,19 @@ describe('npm start', () => {
     expect(out).not.toContain('write skew')
   })
 
+  it('shows statistics meanwhile if asked to', async () => {
+    const { code, out, err } = await endOf(start(['--movements', '3000', '--stats', '--durability', 'relaxed']))
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    const lines = out.split('\n')
+    const at = lines.findIndex((line) => /^ +s +commits\/s +refused +open +versions/.test(line))
+    expect(at).toBeGreaterThan(0)
+    const figures = lines[at + 1]?.trim().split(/ {2,}/) ?? []
+    expect(figures).toHaveLength(9)
+    expect(Number(figures[4]?.replaceAll(',', ''))).toBeGreaterThan(0)
+    expect(out).not.toContain('posting  ')
+    expect(out).toContain('commits')
+  })
+
   it('shows its options', async () => {
     const { code, out } = await endOf(start(['--help']))
     expect(code).toBe(0)

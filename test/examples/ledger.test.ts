@@ -465,12 +465,13 @@ describe('arguments', () => {
       isolation: 'serializable',
       durability: 'full',
       path: undefined,
+      stats: false,
     }
     expect(parseArguments([])).toEqual(defaults)
     const given = ['--movements', '5', '--seed=0', '--clients', '1', '--isolation', 'snapshot', '--help']
-    expect(parseArguments([...given, '--durability', 'relaxed', '--path', 'a b'])).toEqual({
+    expect(parseArguments([...given, '--durability', 'relaxed', '--path', 'a b', '--stats'])).toEqual({
       ...{ help: true, input: undefined, movements: 5, seed: 0, clients: 1, isolation: 'snapshot' },
-      ...{ durability: 'relaxed', path: 'a b' },
+      ...{ durability: 'relaxed', path: 'a b', stats: true },
     })
     expect(parseArguments(['--input', 'a b.gz']).input).toBe('a b.gz')
   })
