@@ -22,6 +22,7 @@ import type { Bounds } from '../keys/index.ts'
 import type { ColdTier } from '../runs/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import { ActiveList } from './active.ts'
+import { AgeLimits } from './ages.ts'
 import { type Base, type BaseHold, type BasePart, type BaseTable, TierBase } from './base.ts'
 import { Certifier } from './certifier.ts'
 import type { Chunk } from './chunk.ts'
@@ -36,6 +37,7 @@ import { LazyReaders } from './lazy.ts'
 import { install } from './install.ts'
 import { Node } from './node.ts'
 import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
+import { appendSizes, stageOne } from './staging.ts'
 import { TableStore, type TableSpec } from './store.ts'
 import { Summary } from './summary.ts'
 import {
@@ -105,10 +107,6 @@ export interface EngineListener {
   vacuumed(versions: number, keys: number): void
 }
 
-const SHORTEST_AGE_CHECK_MS = 10
-/** What a timer can hold. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1
-
 export class Engine {
   /** I1. */
   clock: number
@@ -140,10 +138,10 @@ export class Engine {
   listener: EngineListener | null = null
   /** Commits for those who watch; null while nobody does. */
   feed: Feed | null = null
-  private readonly lists: readonly ActiveList[] = [this.updates, this.readers, this.snapshotUpdates, this.untracked]
+  readonly lists: readonly ActiveList[] = [this.updates, this.readers, this.snapshotUpdates, this.untracked]
   /** Set while merge operators run. */
   private preparing = false
-  private readonly ageTimer: ReturnType<typeof setInterval> | null
+  private readonly ages: AgeLimits | null
   private readonly certifier: Certifier
   private readonly base: Base | null
   private readonly log: LogWriter | null
@@ -154,8 +152,6 @@ export class Engine {
   /** Holds `safe` open when no active transaction does. */
   private safePin: SnapshotSlot | null = null
   private readonly cleaner: Cleaner
-  private readonly limitsAge: boolean
-  private nextExpiryMs = -Infinity
 
   constructor(options: EngineOptions) {
     this.options = options
@@ -167,10 +163,7 @@ export class Engine {
     this.certifier = new Certifier(this.graph)
     this.garbage = new GarbageQueue(this.snapshots, this.base)
     this.cleaner = new Cleaner(this, options.now, options.vacuumIntervalMs)
-    const shortest = Math.min(options.maxTransactionAgeMs, options.maxSnapshotAgeMs)
-    this.limitsAge = shortest !== Infinity
-    const everyMs = Math.min(Math.max(shortest / 2, SHORTEST_AGE_CHECK_MS), LONGEST_TIMER_MS)
-    this.ageTimer = this.limitsAge ? watchAges(new WeakRef(this), everyMs) : null
+    this.ages = AgeLimits.of(this, options)
   }
 
   /** ms since the epoch; never goes back. */
@@ -269,7 +262,7 @@ export class Engine {
 
   private start(mode: TxnMode, serializable: boolean, synchronous: boolean, sequence: number): Txn {
     const slot = this.snapshots.acquire(sequence)
-    const startedAt = this.limitsAge ? this.options.now() : 0
+    const startedAt = this.ages === null ? 0 : this.options.now()
     const instant = this.expires ? this.options.timeMs() : -Infinity
     return new Txn(this, this.nextTxnId++, mode, serializable, synchronous, slot, startedAt, this.safePoint, instant)
   }
@@ -277,7 +270,7 @@ export class Engine {
   /** Comes first in whatever begins or commits: refuses to be entered from a merge operator, and ends what is too old. */
   private enter(): void {
     this.refuseReentry()
-    if (this.limitsAge) this.expire(this.options.now())
+    if (this.ages !== null) this.ages.enforce()
   }
 
   /** Throws if a merge operator, which runs inside a commit, is calling. */
@@ -331,10 +324,10 @@ export class Engine {
     this.enter()
     if (txn.state !== ACTIVE) throw txn.endedBy ?? new Error('varve invariant violated: committed twice')
     const timeMs = this.log !== null || this.expires ? this.options.timeMs() : 0
-    const writes = this.prepare(txn, timeMs)
+    const writes = this.prepare(txn)
     if (writes === 0) return this.commitReader(txn)
     if (this.log !== null) this.stage(this.log, txn, timeMs)
-    const conflict = this.certifyUpdate(txn, timeMs)
+    const conflict = this.certifyUpdate(txn)
     if (conflict instanceof Conflict) {
       this.log?.cancel()
       this.refuse(txn, conflict)
@@ -408,7 +401,7 @@ export class Engine {
       const view = txn.view(store)
       view.adopt(pending)
       if (kind === DELETE) view.noteExistence(pending.entry)
-      node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint, timeMs) as Node
+      node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint) as Node
       this.finish(txn, COMMITTED)
     }
     this.installOne(store, pending, ++this.clock, node, timeMs)
@@ -425,12 +418,12 @@ export class Engine {
 
   private installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null, timeMs: number): void {
     if (this.feed !== null) this.feed.add(store, pending, timeMs)
-    const dead = install(store, pending, sequence, node, this.snapshots, timeMs)
+    const dead = install(store, pending, sequence, node, this.snapshots)
     if (dead) this.garbage.addTombstone(store, pending.entry, sequence)
   }
 
   /** Finds the entries of all pending writes and computes merged values; returns how many writes there are. */
-  private prepare(txn: Txn, timeMs: number): number {
+  private prepare(txn: Txn): number {
     let writes = 0
     let merges = false
     for (const view of txn.views) {
@@ -447,7 +440,7 @@ export class Engine {
       }
       if (created > 0) this.admitNew(view.store, created)
     }
-    if (merges) this.computeMerges(txn, timeMs)
+    if (merges) this.computeMerges(txn)
     return writes
   }
 
@@ -459,7 +452,7 @@ export class Engine {
   }
 
   /** Applies merge operators, which are user code: nothing may be begun, written or ended from inside them. */
-  private computeMerges(txn: Txn, timeMs: number): void {
+  private computeMerges(txn: Txn): void {
     this.preparing = true
     txn.state = PREPARING
     try {
@@ -467,7 +460,7 @@ export class Engine {
         if (view.writes === null) continue
         for (const pending of view.writes.list) {
           if (pending.kind !== MERGE) continue
-          const isThere = pending.entry >= 0 && view.store.isLive(pending.entry, timeMs)
+          const isThere = pending.entry >= 0 && view.store.isLive(pending.entry, txn.fixInstant())
           const current = isThere ? view.store.headOf(pending.entry) : undefined
           if (pending.expiresAt === KEEP) pending.expiresAt = isThere ? view.store.expiryOf(pending.entry) : 0
           pending.merged = view.store.applyMerge(pending.key, current, pending.value as Operands)
@@ -480,7 +473,7 @@ export class Engine {
     }
   }
 
-  private certifyUpdate(txn: Txn, timeMs: number): Conflict | Node | null {
+  private certifyUpdate(txn: Txn): Conflict | Node | null {
     if (this.favours.size > 0 && !txn.synchronous && !txn.nested) {
       const now = this.options.now()
       const favour = this.favours.against(txn, now)
@@ -492,7 +485,7 @@ export class Engine {
       if (conflict !== null) return conflict
     }
     const others = this.othersTracked(txn)
-    return this.certifier.certify(txn, this.clock + 1, overtaken, others, false, this.safePoint, timeMs)
+    return this.certifier.certify(txn, this.clock + 1, overtaken, others, false, this.safePoint)
   }
 
   private isTracked(txn: Txn): boolean {
@@ -537,7 +530,6 @@ export class Engine {
         this.othersTracked(txn),
         true,
         txn.safeAtBegin,
-        0,
       )
       if (conflict instanceof Conflict) {
         this.counters.readerConflicts++
@@ -716,25 +708,6 @@ export class Engine {
     return this.favours.grant(this.options.now(), leaseMs)
   }
 
-  /** Ends what is older than the limits. Looks at all that is open, but no more often than every few ms. */
-  expire(now: number): void {
-    if (now < this.nextExpiryMs) return
-    this.nextExpiryMs = now + SHORTEST_AGE_CHECK_MS
-    const { maxTransactionAgeMs, maxSnapshotAgeMs } = this.options
-    for (const list of this.lists) {
-      for (let txn = list.first; txn !== null;) {
-        const next: Txn | null = txn.next
-        const limit = txn.mode === UPDATE ? maxTransactionAgeMs : maxSnapshotAgeMs
-        if (now - txn.startedAt > limit) {
-          this.counters.expired++
-          const message = `transaction ${txn.id} has been open for more than the limit of ${limit} ms; run it again`
-          this.terminate(txn, new VarveError('SNAPSHOT_TOO_OLD', message))
-        }
-        txn = next
-      }
-    }
-  }
-
   /** Ends every open transaction that may have read what is not on disk, given that everything up to `sequence` is. */
   terminateBeyond(sequence: number, reason: VarveError): void {
     for (const list of this.lists) {
@@ -752,7 +725,7 @@ export class Engine {
       while (list.first !== null) this.terminate(list.first, reason)
     }
     this.cleaner.stop()
-    if (this.ageTimer !== null) clearInterval(this.ageTimer)
+    this.ages?.stop()
   }
 
   /** What does not hold, one sentence each; empty if all is well. Walks everything. */
@@ -774,33 +747,4 @@ export class Engine {
       problems.push('I2: an update is older than the safe point')
     return problems
   }
-}
-
-/** Ends what is too old even when nothing begins or commits. Holds the engine weakly: a forgotten database is collected. */
-function watchAges(engine: WeakRef<Engine>, everyMs: number): ReturnType<typeof setInterval> {
-  const timer = setInterval(() => {
-    const alive = engine.deref()
-    if (alive === undefined) clearInterval(timer)
-    else alive.expire(alive.options.now())
-  }, everyMs)
-  return timer.unref()
-}
-
-/** One write into the record being built; what deletes nothing leaves none. */
-function stageOne(log: LogWriter, store: TableStore, pending: Pending): void {
-  if (pending.kind === NONE || pending.idle) return
-  const { id, resident } = store.spec
-  if (pending.kind === DELETE) log.remove(id, pending.key)
-  else if (pending.kind === SET)
-    log.put(id, pending.key, resident.encode(pending.value), pending.size, pending.expiresAt)
-  else log.put(id, pending.key, resident.encode(pending.merged), pending.mergedSize, pending.expiresAt)
-}
-
-/** Tells the record being built how the sizes of a table have changed since the last one. */
-function appendSizes(log: LogWriter, store: TableStore): void {
-  const { size, bytes, loggedSize, loggedBytes } = store
-  if (size === loggedSize && bytes === loggedBytes) return
-  log.resized(store.spec.id, size - loggedSize, bytes - loggedBytes)
-  store.loggedSize = size
-  store.loggedBytes = bytes
 }
