@@ -29,6 +29,8 @@ export class Chunk {
   numbers: Uint32Array
   /** When entries expire, ms since the epoch, 0: never. Made when the first entry here is given an expiry. */
   expiries: Float64Array | null = null
+  /** As of which version of the table's watchers an entry is known to concern none of them; 0: it was not asked. */
+  unwatched: Uint32Array | null = null
   capacity: number
 
   constructor(store: TableStore, capacity: number) {
@@ -105,6 +107,18 @@ export class Chunk {
     this.expiries[i] = expiresAt
   }
 
+  unwatchedAt(i: number): number {
+    return this.unwatched === null ? 0 : (this.unwatched[i] as number)
+  }
+
+  setUnwatched(i: number, version: number): void {
+    if (this.unwatched === null) {
+      if (version === 0) return
+      this.unwatched = new Uint32Array(this.capacity)
+    }
+    this.unwatched[i] = version
+  }
+
   grow(): void {
     const bigger = new Chunk(this.store, Math.min(this.capacity * 4, CHUNK_SIZE))
     for (let i = 0; i < this.references.length; i++) bigger.references[i] = this.references[i]
@@ -114,6 +128,8 @@ export class Chunk {
       bigger.expiries.set(this.expiries)
       this.expiries = bigger.expiries
     }
+    // It only saves asking.
+    this.unwatched = null
     this.capacity = bigger.capacity
     this.references = bigger.references
     this.numbers = bigger.numbers

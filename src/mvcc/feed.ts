@@ -131,7 +131,6 @@ export class Feed {
   /** Every commit behind this one was recorded; Infinity while only those are that concern a reader. */
   private completeAfter = Infinity
   private readonly readers: Set<FeedReader> = new Set()
-  private readonly indexes: Map<TableStore, WatchIndex> = new Map()
   private wholeReaders = 0
   private beforeReaders = 0
   /** Those that wait and may have something to read. */
@@ -163,8 +162,8 @@ export class Feed {
     if (pending.idle) return
     const ordinal = this.ordinal++
     const { key, entry, kind } = pending
-    const index = this.indexes.size === 0 ? undefined : this.indexes.get(store)
-    const concerns = index !== undefined && index.stab(key, this)
+    const { watchers } = store
+    const concerns = watchers !== null && this.concernsAny(store, watchers, key, entry)
     if (!concerns && this.wholeReaders === 0) return
     let before: unknown = UNKNOWN
     if (this.beforeReaders > 0) {
@@ -184,6 +183,17 @@ export class Feed {
       this.draftBytes += weightOf(store, key, value, merged ? pending.mergedSize : pending.size)
     }
     this.draft.push(new FeedWrite(store, key, value, expiresAt, before, ordinal))
+  }
+
+  /** Whether a key is watched. That it is not is remembered with its entry: what is written again and again costs no search. */
+  private concernsAny(store: TableStore, watchers: WatchIndex, key: Key, entry: number): boolean {
+    if (entry < 0) return watchers.stab(key, this)
+    const chunk = store.chunks[entry >>> CHUNK_BITS] as Chunk
+    const i = entry & CHUNK_MASK
+    if (chunk.unwatchedAt(i) === watchers.version) return false
+    if (watchers.stab(key, this)) return true
+    chunk.setUnwatched(i, watchers.version)
+    return false
   }
 
   /** For the index: this reader is concerned by the write at hand. */
@@ -242,9 +252,8 @@ export class Feed {
     if (interest.before) this.beforeReaders++
     const { watched } = interest
     if (watched !== null) {
-      let index = this.indexes.get(watched.store)
-      if (index === undefined) this.indexes.set(watched.store, (index = new WatchIndex()))
-      index.add(reader, watched)
+      watched.store.watchers ??= new WatchIndex()
+      watched.store.watchers.add(reader, watched)
       return reader
     }
     if (this.wholeReaders++ === 0) this.completeAfter = this.host.clock
@@ -263,9 +272,9 @@ export class Feed {
       if (--this.wholeReaders === 0) this.completeAfter = Infinity
       return
     }
-    const index = this.indexes.get(watched.store)
-    index?.remove(reader, watched)
-    if (index?.isEmpty === true) this.indexes.delete(watched.store)
+    const { store } = watched
+    store.watchers?.remove(reader, watched)
+    if (store.watchers?.isEmpty === true) store.watchers = null
   }
 
   /** Behind which commit the ring has everything that concerns a reader. */

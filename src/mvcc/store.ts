@@ -33,6 +33,7 @@ import type { RangeMark } from './predicates.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { Meta, type Version } from './version.ts'
+import type { WatchIndex } from './watch-index.ts'
 import type { Operands } from './write-set.ts'
 
 /** How operands of merges wait in a write set: private copies, like values. */
@@ -62,7 +63,7 @@ interface SizeVersion {
 }
 
 export class TableStore {
-  readonly spec: TableSpec
+  spec: TableSpec
   /** Where keys without an entry may be; null if nowhere. */
   readonly base: BaseTable | null
   /** Of all tables of the engine. */
@@ -74,13 +75,15 @@ export class TableStore {
   readonly index: OrderedIndex<Key, number>
   readonly maplet: MapletCore
   /** Whether merges of this table commute, so that they do not conflict with each other. */
-  readonly commutative: boolean
+  commutative: boolean
   /** Whether every stored form that was ever admitted may be handed out as it is. */
   allDirect = true
   /** Committed range reads that still matter, checked by writers. */
   rangeMarks: RangeMark[] = []
   /** Committed point reads of absent keys that still matter. */
   readonly absentReaders: KeyMap<Node[]> = new KeyMap()
+  /** Who watches keys and ranges of this table; null: nobody. */
+  watchers: WatchIndex | null = null
   /** Newest range or absent reader whose node was summarised away; covers the whole table. */
   coverStamp = 0
   /** The last sweep that filtered `rangeMarks`. */
@@ -120,6 +123,12 @@ export class TableStore {
       ;(this.chunks[id >>> CHUNK_BITS] as Chunk).setLeaf(id & CHUNK_MASK, leaf.id)
     })
     this.maplet = new MapletCore(this, spec.maplet)
+  }
+
+  /** Takes the definition of the application for one that was put together from names. Stored forms are the same in both. */
+  redefine(spec: TableSpec): void {
+    this.spec = spec
+    this.commutative = spec.merge?.commutative === true
   }
 
   /**
@@ -285,6 +294,7 @@ export class TableStore {
     chunk.setSequence(i, 0)
     chunk.setSize(i, 0)
     chunk.setExpiry(i, 0)
+    chunk.setUnwatched(i, 0)
     this.maplet.insert(high, hashLow, id)
     chunk.setLeaf(i, this.index.insert(key, id).id)
     return id

@@ -32,6 +32,14 @@ export class Watched {
   }
 }
 
+let versions = 0
+
+/** From 1 to 2^32 - 1, over and over: an entry that was last written so many changes ago is not to be met. */
+function nextVersion(): number {
+  versions = versions === 0xffff_ffff ? 1 : versions + 1
+  return versions
+}
+
 interface RangeReader {
   readonly reader: FeedReader
   readonly bounds: Bounds
@@ -43,12 +51,15 @@ export class WatchIndex {
   /** By position of the middle of each stretch of `ranges`: the bounds with the greatest upper end in it. */
   private tops: Bounds[] = []
   private isBuilt = true
+  /** Another one whenever somebody comes or goes, and none that any other index has had. */
+  version: number = nextVersion()
 
   get isEmpty(): boolean {
     return this.points.size === 0 && this.ranges.length === 0
   }
 
   add(reader: FeedReader, { key, bounds }: Watched): void {
+    this.version = nextVersion()
     if (key === undefined) {
       if (bounds.empty) return
       this.ranges.push({ reader, bounds })
@@ -61,6 +72,7 @@ export class WatchIndex {
   }
 
   remove(reader: FeedReader, { key }: Watched): void {
+    this.version = nextVersion()
     if (key === undefined) {
       this.ranges = this.ranges.filter((range) => range.reader !== reader)
       this.isBuilt = false
