@@ -10,7 +10,7 @@
  *
  * Three registers per key are told apart, because a reader depends only on what it asked:
  *   value       changed by every write; read by get and value scans
- *   existence   changed by creation and deletion; read by has, count, keys, the result of delete
+ *   existence   changed by creation, deletion and another expiry; read by has, count, keys, ttl, the result of delete
  *   group       merges of a commutative operator share one group and have no order among themselves
  *
  * I1  Collections run inside the commit section: nothing changes between collecting and installing.
@@ -25,7 +25,7 @@ import { Conflict, type ConflictStep } from './conflict.ts'
 import type { Graph } from './graph.ts'
 import { Edge, type EdgeKind, Node } from './node.ts'
 import type { RangeRead } from './predicates.ts'
-import { hasExpired, type TableStore } from './store.ts'
+import type { TableStore } from './store.ts'
 import type { TableView, Txn } from './transaction.ts'
 import { type MergeGroup, type Meta, type Version } from './version.ts'
 import { DELETE, MERGE, NONE, type Pending } from './write-set.ts'
@@ -34,8 +34,6 @@ export class Certifier {
   private readonly graph: Graph
   /** The safe point as of this commit: what is at or below it is forgotten by right. */
   private safePoint = 0
-  /** The time of this commit: what has expired by then is overwritten as an absence. */
-  private timeMs = 0
   // Scratch of one certification; emptied at its end.
   private successors: Edge[] = []
   private predecessors: Node[] = []
@@ -54,7 +52,6 @@ export class Certifier {
    * @param commit the sequence it would commit at (for a reader: the clock)
    * @param overtaken whether anything committed since its snapshot
    * @param tracking whether another tracked transaction is active, so that this one must leave its traces
-   * @param timeMs the time of the commit, ms since the epoch; counts only where something may expire
    * @returns a conflict, or the node under which it was recorded (null: nothing to record)
    */
   certify(
@@ -64,10 +61,8 @@ export class Certifier {
     tracking: boolean,
     readOnly: boolean,
     safePoint: number,
-    timeMs: number,
   ): Conflict | Node | null {
     if (!overtaken && !tracking) return null
-    this.timeMs = timeMs
     this.begin(new Node(txn.id, txn.snapshot, commit, commit, readOnly), safePoint)
     try {
       return this.decide(txn, overtaken, tracking)
@@ -177,7 +172,7 @@ export class Certifier {
     const version = store.versionAt(id, snapshot)
     if (version === null) return
     // What was found absent is followed by whoever created it, and by every merge that could have: as for its value.
-    if (version.value === undefined || version.lapsed) this.valueSuccessors(store, id, snapshot)
+    if (version.value === undefined) this.valueSuccessors(store, id, snapshot)
     else if (version.existence !== null && version.existence.successor !== null) {
       this.addSuccessor(version.existence.successor, store, store.keyOf(id))
     }
@@ -213,10 +208,8 @@ export class Certifier {
 
   private readPredecessors(view: TableView, snapshot: number): void {
     const { store, reads, existenceReads, absent, ranges } = view
-    const { instant } = view.txn
     for (let i = 0; i < reads.length; i++) this.valueCreators(store, reads[i] as number, snapshot)
-    for (let i = 0; i < existenceReads.length; i++)
-      this.existenceCreators(store, existenceReads[i] as number, snapshot, instant)
+    for (let i = 0; i < existenceReads.length; i++) this.existenceCreators(store, existenceReads[i] as number, snapshot)
     if (absent !== null) {
       for (const key of absent) {
         const id = store.findResident(key)
@@ -227,7 +220,7 @@ export class Certifier {
     for (const range of ranges) {
       eachEntry(range, Math.min(this.graph.floor, this.summarisedFloor()) - 1, (id) => {
         if (range.level === 'value') this.valueCreators(store, id, snapshot)
-        else this.existenceCreators(store, id, snapshot, instant)
+        else this.existenceCreators(store, id, snapshot)
       })
     }
   }
@@ -258,8 +251,8 @@ export class Certifier {
     }
   }
 
-  /** Who made the existence, or the absence, that the snapshot sees. What has expired was made absent by who wrote it. */
-  private existenceCreators(store: TableStore, id: number, snapshot: number, instant: number): void {
+  /** Who made the life of the key, or the absence, that the snapshot sees. */
+  private existenceCreators(store: TableStore, id: number, snapshot: number): void {
     const meta = store.metaOf(id)
     const head = store.sequenceOf(id)
     let version: Version | null = null
@@ -267,8 +260,7 @@ export class Certifier {
       version = store.versionAt(id, snapshot)
       if (version === null) return
     }
-    const value = version === null ? store.headOf(id) : version.value
-    if (value === undefined || hasExpired(version === null ? store.expiryOf(id) : version.expiresAt, instant)) {
+    if ((version === null ? store.headOf(id) : version.value) === undefined) {
       this.addCommit(version === null ? head : version.sequence, 'wr', store, id)
       return
     }
@@ -281,10 +273,11 @@ export class Certifier {
   private writePredecessors(store: TableStore, pending: Pending): void {
     const { key, entry } = pending
     const head = entry < 0 ? 0 : store.sequenceOf(entry)
-    const absentNow = entry < 0 || !store.isLive(entry, this.timeMs)
+    const absentNow = entry < 0 || store.headOf(entry) === undefined
     const meta = entry < 0 ? undefined : store.metaOf(entry)
     const group = meta === undefined ? null : meta.group
-    const commutes = pending.kind === MERGE && store.commutative
+    const sameExpiry = pending.expiresAt === (absentNow ? 0 : store.expiryOf(entry))
+    const commutes = pending.kind === MERGE && store.commutative && sameExpiry
     const since = group === null ? head : group.baseSequence
     if (entry >= 0) this.addCommit(since, 'ww', store, entry)
     if (pending.idle) return
@@ -296,10 +289,8 @@ export class Certifier {
     if (meta !== undefined) this.valueReaders(meta, store, key)
     this.absentAndRangeReaders(store, key, since)
     if (absentNow) {
-      // Whoever saw what has expired since is among them.
-      if (meta !== undefined && meta.existence !== null) this.existenceReaders(meta, store, key)
       this.existenceRangeReaders(store, key, head, Infinity)
-    } else if (pending.kind === DELETE) {
+    } else if (pending.kind === DELETE || !sameExpiry) {
       const existence = meta?.existence ?? null
       if (meta !== undefined) this.existenceReaders(meta, store, key)
       this.existenceRangeReaders(store, key, existence === null ? 0 : existence.sequence, Infinity)

@@ -8,18 +8,17 @@
 import type { Node } from './node.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
-import { hasExpired, type TableStore } from './store.ts'
+import type { TableStore } from './store.ts'
 import { Existence, MergeGroup, type Meta, Version } from './version.ts'
 import { DELETE, MERGE, type Pending } from './write-set.ts'
 
-/** Installs a pending write at `sequence` and `timeMs`, the time of the commit; returns whether it left a tombstone. */
+/** Installs a pending write at `sequence`; returns whether it left a tombstone. */
 export function install(
   store: TableStore,
   pending: Pending,
   sequence: number,
   node: Node | null,
   snapshots: SnapshotSet,
-  timeMs: number,
 ): boolean {
   if (pending.idle) {
     if (node !== null) noteIdle(store, pending, node)
@@ -35,17 +34,17 @@ export function install(
   const oldSize = chunk.sizeAt(i)
   const oldExpiry = chunk.expiryAt(i)
   const expiry = value === undefined ? 0 : pending.expiresAt
-  const lapsed = hasExpired(oldExpiry, timeMs)
   const pinned = snapshots.newest()
   // The state before the first insert needs a version only to carry the edge from tracked readers that saw nothing.
   const keeps = pinned >= oldSequence && (node !== null || oldSequence > 0)
   let meta = chunk.metaAt(i)
   if (keeps || node !== null || meta !== undefined) {
     meta ??= store.needMeta(id)
-    const old = keeps ? chain(store, meta, chunk, i, sequence, lapsed, snapshots) : null
-    const wasLive = oldValue !== undefined && !lapsed
-    const isLive = value !== undefined && !hasExpired(expiry, timeMs)
-    turnRegisters(store, meta, old, pending, isLive, wasLive, oldSequence, sequence, node)
+    const old = keeps ? chain(store, meta, chunk, i, sequence, snapshots) : null
+    const wasThere = oldValue !== undefined
+    const isThere = value !== undefined
+    const sameExpiry = expiry === (wasThere ? oldExpiry : 0)
+    turnRegisters(store, meta, old, pending, wasThere, isThere, sameExpiry, oldSequence, sequence, node)
     if (node !== null) node.metas.push(meta)
     else if (meta.older === null) chunk.setMeta(i, undefined)
   }
@@ -71,18 +70,10 @@ function noteIdle(store: TableStore, pending: Pending, node: Node): void {
   node.metas.push(meta)
 }
 
-function chain(
-  store: TableStore,
-  meta: Meta,
-  chunk: Chunk,
-  i: number,
-  end: number,
-  lapsed: boolean,
-  snapshots: SnapshotSet,
-): Version {
+function chain(store: TableStore, meta: Meta, chunk: Chunk, i: number, end: number, snapshots: SnapshotSet): Version {
   const sequence = chunk.sequenceAt(i)
   const size = chunk.sizeAt(i)
-  const version = new Version(meta, sequence, end, chunk.valueAt(i), size, chunk.expiryAt(i), lapsed, meta.older)
+  const version = new Version(meta, sequence, end, chunk.valueAt(i), size, chunk.expiryAt(i), meta.older)
   meta.older = version
   store.versions++
   snapshots.newestWithin(sequence, end)?.file(version)
@@ -95,15 +86,17 @@ function turnRegisters(
   meta: Meta,
   old: Version | null,
   pending: Pending,
-  isLive: boolean,
-  wasLive: boolean,
+  wasThere: boolean,
+  isThere: boolean,
+  sameExpiry: boolean,
   oldSequence: number,
   sequence: number,
   node: Node | null,
 ): void {
-  const joinsGroup = pending.kind === MERGE && store.commutative && node !== null
+  // A merge that changes the expiry, as one on an expired value does, takes no part in a group: its order tells.
+  const joinsGroup = pending.kind === MERGE && store.commutative && sameExpiry && node !== null
   if (joinsGroup) {
-    meta.group ??= new MergeGroup(oldSequence, !wasLive)
+    meta.group ??= new MergeGroup(oldSequence, !wasThere)
     if (old !== null) old.group = meta.group
     meta.group.operands.push(node)
   } else {
@@ -120,22 +113,13 @@ function turnRegisters(
     meta.idleDeleters = null
   }
   if (old !== null) {
-    // What had expired was there for some of its readers: see Version.lapsed.
-    if (wasLive && node !== null) meta.existence ??= new Existence(0, null)
+    if (wasThere && node !== null) meta.existence ??= new Existence(0, null)
     old.existence = meta.existence
   }
-  if (!wasLive) {
-    if (isLive) {
-      meta.existence = node === null ? null : new Existence(sequence, node)
-      meta.existenceReaders = null
-      meta.existenceReadStamp = 0
-    }
-    return
-  }
-  if (!isLive) {
-    if (meta.existence !== null) meta.existence.successor = node
-    meta.existence = null
-    meta.existenceReaders = null
-    meta.existenceReadStamp = 0
-  }
+  if (wasThere && isThere && sameExpiry) return
+  if (wasThere && meta.existence !== null) meta.existence.successor = node
+  if (!wasThere && !isThere) return
+  meta.existence = isThere && node !== null ? new Existence(sequence, node) : null
+  meta.existenceReaders = null
+  meta.existenceReadStamp = 0
 }

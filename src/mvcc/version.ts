@@ -14,7 +14,7 @@
  * I3  `successor` of a chained version is the transaction that overwrote it, whatever was pruned since: the edge survives
  *     the loss of the versions in between.
  * I4  All versions written by merges since the last plain write share one {@link MergeGroup}; all versions since the last
- *     creation or deletion share one {@link Existence}. Plain heads without history have neither: null means "long ago".
+ *     creation, deletion or change of the expiry share one {@link Existence}. Plain heads without history have neither: null means "long ago".
  * I5  Where a key has no value (a tombstone, the state before the first insert) the value is `undefined`, which is no stored
  *     form. It is compared with the literal: against anything that is imported, V8 would look into the value, a cache miss.
  */
@@ -41,12 +41,15 @@ export class MergeGroup {
   }
 }
 
-/** One life of a key, from its creation to its deletion; overwriting does not end it. */
+/**
+ * One life of a key: from its creation to its deletion, or to where its expiry changes. Overwriting does not end it. Whether a
+ * reader sees the key follows from its life and the reader's instant alone.
+ */
 export class Existence {
   /** Sequence of the creation; 0 when it was before anything in flight can tell. */
   readonly sequence: number
   readonly creator: Node | null
-  /** The transaction that deleted the key. */
+  /** The transaction that deleted the key or changed its expiry. */
   successor: Node | null = null
 
   constructor(sequence: number, creator: Node | null) {
@@ -65,8 +68,6 @@ export class Version {
   readonly size: number
   /** ms since the epoch; 0: never. */
   readonly expiresAt: number
-  /** Whether it had expired when it was overwritten, so that some of its readers saw a value and others none. */
-  readonly lapsed: boolean
   older: Version | null
   newer: Version | null = null
   /** Who overwrote it with a plain write (null: nobody that still matters, or a merge: see {@link group}). */
@@ -81,7 +82,6 @@ export class Version {
     value: unknown,
     size: number,
     expiresAt: number,
-    lapsed: boolean,
     older: Version | null,
   ) {
     this.meta = meta
@@ -90,7 +90,6 @@ export class Version {
     this.value = value
     this.size = size
     this.expiresAt = expiresAt
-    this.lapsed = lapsed
     this.older = older
     if (older !== null) older.newer = this
   }

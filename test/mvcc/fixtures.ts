@@ -61,7 +61,7 @@ export function write(
   pending.value = value
   pending.size = value === undefined ? 0 : 8
   pending.entry = store.find(pending.key)
-  install(store, pending, sequence, node, snapshots, 0)
+  install(store, pending, sequence, node, snapshots)
   return store.find(pending.key)
 }
 

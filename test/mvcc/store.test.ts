@@ -152,7 +152,7 @@ describe('TableStore', () => {
     'I2: a chain above its head': {
       spoil: (store, id) => {
         const meta = store.needMeta(id)
-        meta.older = new Version(meta, 9, 10, 0, 0, 0, false, null)
+        meta.older = new Version(meta, 9, 10, 0, 0, 0, null)
         store.versions++
       },
       found: /I2/,
