@@ -35,7 +35,7 @@ const layers: readonly (readonly string[])[] = [
   ['face'],
   ['mvcc', 'durability'],
   ['runs'],
-  ['skiplist', 'maplet', 'wal', 'eviction'],
+  ['skiplist', 'maplet', 'wal', 'eviction', 'arena'],
   ['keys', 'codecs', 'storage'],
   ['errors.ts', 'latency.ts', 'latin1.ts', 'limits.ts'],
 ]

@@ -80,7 +80,7 @@ function showPlain(this: object): unknown {
 
 /** What is shown of a view by `console.log` and the like is what it would be as a plain object. */
 function targetOf<T extends object>(target: T): T {
-  return Object.defineProperty(target, inspect.custom, { value: showPlain, configurable: true }) as T
+  return Object.defineProperty(target, inspect.custom, { value: showPlain, configurable: true })
 }
 
 const OBJECT_TARGET: Record<PropertyKey, unknown> = targetOf({})

@@ -1,0 +1,3 @@
+/** What other rooms use of the arena. */
+export { Arena, arenaBytes } from './arena.ts'
+export type { Block } from './block.ts'
