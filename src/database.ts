@@ -336,7 +336,7 @@ export class Database<K, V> implements AnyDatabase {
    */
   changes(options?: ChangesOptions): AsyncIterableIterator<Commit> {
     this.#ensureOpen()
-    return openChanges(this.#feed, (name) => this.#cores.get(name), options)
+    return openChanges(this.#feed, (name) => this.#tables.known(name), options)
   }
 
   /**
@@ -514,7 +514,14 @@ function feedSource(engine: Engine, disk: Disk | null, random: (() => number) | 
   const sequence = engine.clock
   if (disk !== null) {
     const { databaseId, epoch } = disk.directory
-    return { engine, history: null, origin: { database: databaseId, epoch, sequence }, isOnDisk: true, ended: null }
+    return {
+      engine,
+      history: null,
+      origin: { database: databaseId, epoch, sequence },
+      isOnDisk: true,
+      ended: null,
+      lagged: 0,
+    }
   }
   const id = Buffer.alloc(16)
   if (random === undefined) randomFillSync(id)
@@ -525,6 +532,7 @@ function feedSource(engine: Engine, disk: Disk | null, random: (() => number) | 
     origin: { database: id.toString('hex'), epoch: 1, sequence },
     isOnDisk: false,
     ended: null,
+    lagged: 0,
   }
 }
 

@@ -66,6 +66,16 @@ export interface Stats {
   }
   /** Estimated bytes: keys and values, what they cost beyond that, and both. */
   readonly memory: { readonly totalBytes: number; readonly entryBytes: number; readonly overheadBytes: number }
+  /** Those who watch, by `changes()` and `watch()`. */
+  readonly feed: {
+    /** How many there are. */
+    readonly readers: number
+    /** Commits kept in memory for them, and their bytes; part of `memory` as well. */
+    readonly commits: number
+    readonly bytes: number
+    /** How many were ended since open because they had fallen too far behind. */
+    readonly lagged: number
+  }
   /** Log, runs and background work; null in memory. */
   readonly disk: DirectoryStats | null
   /** By name; those that this session has not used are missing. */
@@ -88,12 +98,12 @@ export interface TableStats {
 
 export function collectStats(state: DatabaseState, directory: Directory | null, openedAtMs: number): Stats {
   const { engine } = state
-  const { counters, graph } = engine
+  const { counters, graph, feed } = engine
   const tables: Record<string, TableStats> = Object.create(null) as Record<string, TableStats>
   let chained = 0
   let versions = 0
   let entryBytes = 0
-  let overheadBytes = 0
+  let overheadBytes = feed?.bytes ?? 0
   for (const store of engine.stores) {
     tables[store.spec.name] = tableStats(store)
     chained += store.versions
@@ -123,6 +133,7 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
       safeSnapshotLag: engine.clock - engine.safePoint,
     },
     memory: { totalBytes: entryBytes + overheadBytes, entryBytes, overheadBytes },
+    feed: { readers: feed?.size ?? 0, commits: feed?.length ?? 0, bytes: feed?.bytes ?? 0, lagged: state.feed.lagged },
     disk: directory === null ? null : directory.stats(),
     tables,
   }
@@ -140,7 +151,7 @@ function tableStats(store: TableStore): TableStats {
 
 /** Estimated bytes resident on behalf of a database. */
 export function memoryUsage(engine: Engine): number {
-  let bytes = 0
+  let bytes = engine.feed?.bytes ?? 0
   for (const store of engine.stores) bytes += store.bytes - store.coldBytes + store.overheadBytes()
   return bytes
 }

@@ -45,6 +45,8 @@ export interface FeedSource {
   readonly isOnDisk: boolean
   /** Why nothing more will come; null while something may. */
   ended: VarveError | null
+  /** How many were ended for being too slow. */
+  lagged: number
 }
 
 /**
@@ -244,6 +246,7 @@ export class Subscription<T> {
   }
 
   #tooSlow(reached: number): VarveError {
+    this.#source.lagged++
     const lost = `commits ${reached + 1} to ${this.#feed.lostThrough} were gone before they were read`
     const bound = `more than ${this.#feed.limitBytes} bytes of newer ones came`
     return new VarveError('SNAPSHOT_TOO_OLD', `${lost}, for ${bound}; read faster, or ${this.#remedy()}`)
