@@ -133,23 +133,34 @@ function forgeChecksums(sample: Sample, bytes: Uint8Array): void {
   writeUint32(bytes, footerAt, crc32(bytes.subarray(footerAt + 4), partSeed(runSeed, PART_FOOTER, 0)))
 }
 
+async function expectEveryBit(entries: readonly Entry[]): Promise<void> {
+  const sample = await sampleOf(entries, 200)
+  const { pagesAt, indexAt, blocks } = partsOf(sample)
+  expect(blocks).toBeGreaterThan(2)
+  const random = new Random('bits')
+  for (let byte = 0; byte < sample.bytes.length; byte++) {
+    // Pages are long and mostly zero: one bit of each of their bytes, every bit of all others.
+    const isPage = byte >= pagesAt && byte < indexAt
+    for (const bit of isPage ? [random.int(8)] : [0, 1, 2, 3, 4, 5, 6, 7]) {
+      const bytes = sample.bytes.slice()
+      bytes[byte]! ^= 1 << bit
+      await expectNoticed(bytes, sample, `bit ${bit} of byte ${byte}`)
+    }
+  }
+}
+
 describe('a damaged run', () => {
-  it.each([
-    ['nothing expires', plainEntries(24, 6)],
-    ['some entries expire', expiringEntries(24)],
-  ])('is noticed whichever bit is wrong, if %s', async (_, entries) => {
-    const sample = await sampleOf(entries, 200)
-    const { pagesAt, indexAt, blocks } = partsOf(sample)
-    expect(blocks).toBeGreaterThan(2)
-    const random = new Random('bits')
-    for (let byte = 0; byte < sample.bytes.length; byte++) {
-      // Pages are long and mostly zero: one bit of each of their bytes, every bit of all others.
-      const isPage = byte >= pagesAt && byte < indexAt
-      for (const bit of isPage ? [random.int(8)] : [0, 1, 2, 3, 4, 5, 6, 7]) {
-        const bytes = sample.bytes.slice()
-        bytes[byte]! ^= 1 << bit
-        await expectNoticed(bytes, sample, `bit ${bit} of byte ${byte}`)
-      }
+  it('is noticed whichever bit is wrong', () => expectEveryBit(plainEntries(24, 6)))
+
+  it('is noticed whichever bit is wrong where entries expire', () => expectEveryBit(expiringEntries(24)))
+
+  it('is refused at once where it says when entries expire', async () => {
+    const sample = await sampleOf(expiringEntries(24), 200)
+    const { expiriesAt, footerAt } = partsOf(sample)
+    for (let byte = expiriesAt; byte < footerAt; byte++) {
+      const bytes = sample.bytes.slice()
+      bytes[byte]! ^= 0x10
+      expect((await outcome(bytes, sample)).problems).toBe('refused')
     }
   })
 
