@@ -23,7 +23,7 @@
  * A2  0 <= p <= c.
  * A3  The ghosts are within the bounds above whenever an insert or an eviction has ended.
  *
- * All O(1) amortised. 17 bytes per id, and 16 to 64 per ghost.
+ * All O(1) amortised. 17 bytes per id, and 16 to 128 per ghost.
  */
 
 import { invariant } from '../errors.ts'

@@ -10,8 +10,8 @@
  * G2  `entries` and `bytes` are those of the live slots; the slot at the head is live.
  * G3  The table is at most half full.
  *
- * All O(1) amortised; a full ring is packed, doubled or halved. 16 bytes per slot, and at most four slots per ghost beyond
- * the least ring.
+ * All O(1) amortised: a ring that is full, or less than an eighth of which is live, is copied to one of which a quarter to a
+ * half is live. 16 bytes per slot.
  */
 
 import { invariant } from '../errors.ts'
@@ -60,6 +60,7 @@ export class Ghosts {
       this.bytes -= this.#weights[slot] as number
       this.#weights[slot] = HOLE
       this.#skipHoles()
+      if (8 * this.entries < this.#hashes.length && this.#hashes.length > LEAST_SLOTS) this.#repack()
       return true
     }
   }
@@ -127,7 +128,7 @@ export class Ghosts {
     while (this.#head < this.#tail && this.#weights[this.#head & mask] === HOLE) this.#head++
   }
 
-  /** Moves what is live to a ring at most half full, and at least a quarter unless it is the least. */
+  /** Moves what is live to a ring of which it takes at most a half, and more than a quarter unless it is the least ring. */
   #repack(): void {
     let slots = LEAST_SLOTS
     while (slots < 2 * this.entries) slots *= 2

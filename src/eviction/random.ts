@@ -1,5 +1,5 @@
 /**
- * Any entry is as good as any other: no order, and nothing to keep when an entry is read (Belady, "A study of replacement
+ * All entries are alike: no order, and nothing to keep when an entry is read (Belady, "A study of replacement
  * algorithms for a virtual-storage computer", IBM Systems Journal 5, 1966).
  *
  *   ids      | never spared .. | bench: not tried in this round .. | bench: tried .. |

@@ -23,7 +23,7 @@
  * S2  The ghosts are within the bounds above whenever an eviction or a change of the limit has ended.
  *
  * `access` is one load and at most one store, and moves nothing. `next` O(1) amortised: each entry that it passes on loses a
- * use. 17 bytes per id, and 16 to 64 per ghost.
+ * use. 17 bytes per id, and 16 to 128 per ghost.
  */
 
 import { invariant } from '../errors.ts'

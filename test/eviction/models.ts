@@ -147,7 +147,7 @@ interface Leveled {
   wasUsed: boolean
 }
 
-/** LFU-DA with uses up to 63; an id changes queues only when it is found in one that is not of its level. */
+/** LFU-DA in which an access is worth 8 ages, and 7 of them count; an id changes queues only when it is found in one that is not of its level. */
 export class LfuModel extends Model {
   readonly levels: Map<number, Leveled> = new Map()
   age = 0
@@ -178,13 +178,13 @@ export class LfuModel extends Model {
   }
 
   override admit({ id }: Resident): void {
-    this.levels.set(id, { uses: 1, level: this.age + 1, queue: this.age + 1, since: ++this.time, wasUsed: false })
+    this.levels.set(id, { uses: 0, level: this.age + 1, queue: this.age + 1, since: ++this.time, wasUsed: false })
   }
 
   override use(id: number): void {
     const entry = this.levels.get(id)!
-    entry.uses = Math.min(entry.uses + 1, 63)
-    entry.level = this.age + entry.uses
+    entry.uses++
+    entry.level = this.age + 1 + 8 * Math.min(entry.uses, 7)
     entry.wasUsed = true
   }
 
