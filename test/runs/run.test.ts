@@ -1,6 +1,7 @@
 import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { BlockCache } from '../../src/runs/cache.ts'
 import { RUN_LEFTOVER_NAME, RUN_NAME, runFileName } from '../../src/runs/format.ts'
@@ -72,6 +73,37 @@ describe('RunWriter', () => {
     const reader = await openRun(disk, summary)
     expect(await reader.verify()).toEqual([])
     await expectEverything(reader, entries)
+  })
+
+  it('writes what does not expire as it did before anything could, to the byte', async () => {
+    const storage = await emptyDisk()
+    const entries = Array.from({ length: 3000 }, (_, i) => {
+      const value = i % 7 === 0 ? null : new Uint8Array(i % 61).fill(i)
+      const size = value === null ? 0 : value.length + 4
+      return {
+        key: textKey(1, `key ${String(i * 3).padStart(6, '0')}`),
+        sequence: 1 + ((i * 7919) % 3000),
+        size,
+        value,
+      }
+    })
+    const random = (length: number): Uint8Array => Uint8Array.from({ length }, (_, i) => i)
+    await writeRun(storage, 1, entries, { blockBytes: 700, random })
+    const bytes = storage.contents(path)
+    expect([bytes.length, crc32(bytes)]).toEqual([119_111, 3_591_754_062])
+  })
+
+  it('refuses to write an expiry that could not be read', async () => {
+    const cases: [expiresAt: number, value: Uint8Array | null][] = [
+      [NaN, new Uint8Array(1)],
+      [Infinity, new Uint8Array(1)],
+      [-1, new Uint8Array(1)],
+      [1, null],
+    ]
+    for (const [expiresAt, value] of cases) {
+      const entry = { key: textKey(1, 'key'), sequence: 1, size: 1, value, expiresAt }
+      await expect(writeRun(await emptyDisk(), 1, [entry])).rejects.toThrow('only puts expire')
+    }
   })
 
   it('has names that sort like numbers and are told apart', () => {
