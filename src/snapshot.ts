@@ -4,7 +4,7 @@ import type { Txn } from './mvcc/index.ts'
 import { ViewReader } from './reader.ts'
 import type { Table } from './table.ts'
 import type { TableCore } from './table-core.ts'
-import type { TableResolver } from './transaction.ts'
+import type { Tables } from './tables.ts'
 
 /**
  * The database as of one commit. Costs writers nothing but the versions it keeps alive: one per key changed since, however
@@ -14,12 +14,12 @@ import type { TableResolver } from './transaction.ts'
 export class Snapshot<K, V> extends ViewReader<K, V> {
   /** Wall clock of the database at its creation, ms since the epoch. */
   readonly createdAt: number
-  readonly #resolve: TableResolver
+  readonly #tables: Tables
 
   /** @internal */
-  constructor(core: TableCore<K, V>, txn: Txn, resolve: TableResolver, createdAt: number, owner: object | null = null) {
+  constructor(core: TableCore<K, V>, txn: Txn, tables: Tables, createdAt: number, owner: object | null = null) {
     super(core, txn, owner)
-    this.#resolve = resolve
+    this.#tables = tables
     this.createdAt = createdAt
     if (owner === null) watchOver(this, core.state.engine, txn)
   }
@@ -32,7 +32,7 @@ export class Snapshot<K, V> extends ViewReader<K, V> {
   /** The same snapshot of another table. It lives as long as this one is open. */
   table<K2, V2>(table: Table<K2, V2>): Snapshot<K2, V2> {
     this.ensureActive()
-    return new Snapshot(this.#resolve(table), this.txn, this.#resolve, this.createdAt, this.owner)
+    return new Snapshot(this.#tables.coreOf(table), this.txn, this.#tables, this.createdAt, this.owner)
   }
 
   /** Lets the snapshot go. Doing it twice is fine. */

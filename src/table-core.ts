@@ -33,6 +33,8 @@ export interface DatabaseState {
   readonly readOnly: boolean
   /** Set by close(), and when the database is poisoned: every call throws it from then on. */
   closed: VarveError | null
+  /** Forks that are open and stand on this database. */
+  forks: number
   readonly counts: OperationCounts
   /** What those who watch read from. */
   readonly feed: FeedSource

@@ -1,13 +1,15 @@
 /** What other rooms use of codecs: the public ones, the interface, and the resident of each. */
 
 import { BYTES, BYTES_VIEW, STRING } from './bytes.ts'
-import type { ValueCodec } from './codec.ts'
+import { VarveError } from '../errors.ts'
+import { BUILT_IN_NAMES, type ValueCodec } from './codec.ts'
 import { BIGINT64, BIGUINT64, BOOLEAN, FLOAT32, FLOAT64, INT16, INT32, INT8, UINT16, UINT32, UINT8 } from './scalars.ts'
-import { structCodec } from './struct.ts'
+import { structCodec, structCodecNamed } from './struct.ts'
 import type { StructCodec, StructSchema, StructValue } from './struct-types.ts'
 import { STRUCTURED } from './structured.ts'
 
-export { type Resident, type ValueCodec, lastSize } from './codec.ts'
+export { type Resident, type ValueCodec, lastSize, noteSize } from './codec.ts'
+export { type Octets, stow, writeOctets } from './octets.ts'
 export { isValueCodec, residentOf } from './resident.ts'
 export { joinedCodecName } from './struct-schema.ts'
 export type {
@@ -126,3 +128,15 @@ export const codecs: ValueCodecs = Object.freeze({
   biguint64: () => BIGUINT64,
   struct: structCodec,
 })
+
+/**
+ * The codec of a name, for data whose table nobody has defined yet. Of one that is not built in it can carry values from place to
+ * place, encoded as they are, and that is all: it takes none and shows none.
+ */
+export function codecNamed(name: string): ValueCodec<unknown> {
+  if ((BUILT_IN_NAMES as readonly string[]).includes(name)) return codecs[name as 'structured']()
+  const refuse = (): never => {
+    throw new VarveError('CODEC_MISMATCH', `values of codec '${name}' can be read only where that codec is given`)
+  }
+  return structCodecNamed(name) ?? { name, encode: refuse, decode: refuse }
+}

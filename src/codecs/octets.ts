@@ -41,6 +41,12 @@ export function fetch(octets: Octets): Uint8Array<ArrayBuffer> {
   return bytes
 }
 
+/** Writes the bytes into others, from `at` on. */
+export function writeOctets(octets: Octets, target: Uint8Array, at: number): void {
+  if (typeof octets !== 'string') target.set(octets, at)
+  else for (let i = 0; i < octets.length; i++) target[at + i] = octets.charCodeAt(i)
+}
+
 /** Memory that they take, in bytes, besides the slot that refers to them. */
 export function octetsBytes(octets: Octets): number {
   return typeof octets === 'string' ? stringBytes(octets) : BUFFER_BYTES + octets.length

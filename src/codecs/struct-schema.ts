@@ -101,7 +101,7 @@ function textOf(fields: readonly FieldSpec[]): string {
 }
 
 /** The fields behind a codec name, or undefined if it is none of a struct. */
-function parseName(name: string): readonly FieldSpec[] | undefined {
+export function parseName(name: string): readonly FieldSpec[] | undefined {
   if (!isStructName(name)) return undefined
   const reader = new NameReader(name.slice(PREFIX.length))
   const fields = reader.fields(1)

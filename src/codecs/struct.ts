@@ -9,7 +9,7 @@ import { BuiltInCodec, noteSize, type Resident, type ValueCodec } from './codec.
 import { type Octets, fetch, octetsBytes, stow } from './octets.ts'
 import { mismatch, wrongKind } from './refusal.ts'
 import { SLOT_BYTES } from './sizes.ts'
-import { type CheckedStruct, checkSchema, type FieldSpec } from './struct-schema.ts'
+import { type CheckedStruct, checkSchema, type FieldSpec, parseName } from './struct-schema.ts'
 import { StructLayout } from './struct-layout.ts'
 import type { OptionalStruct, StructCodec, StructSchema, StructValue } from './struct-types.ts'
 import { plainCopy, type Slab, slabFor, structView } from './struct-view.ts'
@@ -129,4 +129,10 @@ function checkedStruct(field: object): CheckedStruct | undefined {
 export function structCodec<const S extends StructSchema>(schema: S): StructCodec<StructValue<S>> {
   const resident = new StructResident<StructValue<S>>(checkSchema(schema, checkedStruct))
   return resident.codec as BuiltStructCodec<StructValue<S>>
+}
+
+/** The codec that has such a name, or undefined if it is none of a struct. */
+export function structCodecNamed(name: string): ValueCodec<unknown> | undefined {
+  const fields = parseName(name)
+  return fields === undefined ? undefined : new StructResident<unknown>(fields).codec
 }

@@ -259,6 +259,12 @@ export class TableStore {
     return this.versionAt(id, sequence)?.expiresAt ?? 0
   }
 
+  /** The commit that wrote what the snapshot at `sequence` sees of an entry; 0 if that is nothing. */
+  sequenceSeen(id: number, sequence: number): number {
+    const head = this.sequenceOf(id)
+    return head <= sequence ? head : (this.versionAt(id, sequence)?.sequence ?? 0)
+  }
+
   /** What the value counts for that the snapshot at `sequence` sees of an entry, bytes. */
   sizeSeen(id: number, sequence: number): number {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk

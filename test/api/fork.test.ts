@@ -1,0 +1,277 @@
+import { describe, expect, it } from 'vitest'
+
+import { codecs, keys, merges, table } from '../../src/index.ts'
+import { openWith } from '../../src/database.ts'
+import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import { collectGarbage, contents, failure, open, refusal, thrown } from './fixtures.ts'
+
+const accounts = table<string, number>('accounts')
+
+describe('a fork', () => {
+  it('shows its parent as it was, and neither sees what the other writes', async () => {
+    const db = open()
+    const handle = db.handle()
+    await handle.set('a', 1)
+    await handle.set('b', 2)
+    const fork = db.fork()
+    const copy = fork.handle()
+    await handle.set('a', 10)
+    await handle.delete('b')
+    await handle.set('c', 30)
+    expect(contents(copy)).toEqual([
+      ['a', 1],
+      ['b', 2],
+    ])
+    await copy.set('d', 4)
+    await copy.delete('a')
+    expect([copy.get('a'), copy.get('b'), copy.get('c'), copy.get('d'), copy.size]).toEqual([
+      undefined,
+      2,
+      undefined,
+      4,
+      2,
+    ])
+    expect(contents(handle)).toEqual([
+      ['a', 10],
+      ['c', 30],
+    ])
+    expect((await fork.check()).problems).toEqual([])
+    await fork.close()
+  })
+
+  it('goes on from the sequence of its parent, with a clock of its own', async () => {
+    const db = open()
+    await db.handle().set('a', 1)
+    const fork = db.fork()
+    expect(fork.sequence).toBe(db.sequence)
+    await fork.handle().set('a', 2)
+    expect([fork.sequence, db.sequence]).toEqual([2, 1])
+    await fork.close()
+  })
+
+  it('runs with the options of its parent but for those of files', async () => {
+    const storage = new SimulatedStorage({ seed: 1 })
+    const db = await openWith<string, number>({ path: '/db', isolation: 'snapshot' }, { storage, background: 'inline' })
+    const fork = db.fork()
+    expect(fork.options).toMatchObject({
+      path: undefined,
+      durability: 'memory',
+      isolation: 'snapshot',
+      readOnly: false,
+    })
+    await fork.close()
+    await db.close()
+  })
+
+  it('has the tables of its parent, used there or not, with the codecs they have', async () => {
+    const storage = new SimulatedStorage({ seed: 1 })
+    const names = table<string, string>('names', { key: keys.string(), value: codecs.string() })
+    const first = await openWith<string, number>({ path: '/db' }, { storage, background: 'inline' })
+    await first.handle().set('x', 1)
+    await first.handle(names).set('n', 'cold')
+    await first.handle(accounts).set('a', 7)
+    await first.close()
+    const db = await openWith<string, number>({ path: '/db' }, { storage, background: 'inline' })
+    const fork = db.fork()
+    expect(fork.tables().sort()).toEqual(['accounts', 'default', 'names'])
+    expect(fork.handle(names).get('n')).toBe('cold')
+    expect(fork.handle(names).size).toBe(1)
+    expect(contents(fork.handle(accounts))).toEqual([['a', 7]])
+    expect(await refusal(() => fork.handle(table('accounts', { value: codecs.string() })))).toBe('CODEC_MISMATCH')
+    // The parent was asked by name only: its own definition comes later and counts.
+    expect(db.handle(names).get('n')).toBe('cold')
+    expect((await db.check()).problems).toEqual([])
+    await fork.close()
+    await db.close()
+  })
+
+  it('makes tables of its own, of which its parent knows nothing', async () => {
+    const db = open()
+    const fork = db.fork()
+    await fork.handle(accounts).set('a', 1)
+    expect(db.tables()).toEqual(['default'])
+    await db.handle(table<string, string>('accounts', { value: codecs.string() })).set('a', 'other')
+    const nested = fork.fork()
+    expect(nested.handle(accounts).get('a')).toBe(1)
+    await nested.close()
+    await fork.close()
+  })
+
+  it('conflicts inside as any database does', async () => {
+    const db = open()
+    await db.handle().set('x', 1)
+    await db.handle().set('y', 1)
+    const fork = db.fork()
+    const handle = fork.handle()
+    const [a, b] = [handle.begin(), handle.begin()]
+    a.set('x', a.get('y')! + 1)
+    b.set('y', b.get('x')! + 1)
+    await a.commit()
+    expect(await refusal(() => b.commit())).toBe('SERIALIZATION_FAILURE')
+    // Absent in parent and fork: a phantom all the same.
+    const [c, d] = [handle.begin(), handle.begin()]
+    expect([c.get('p'), d.count({ prefix: 'q' })]).toEqual([undefined, 0])
+    c.set('q', 1)
+    d.set('p', 1)
+    await c.commit()
+    expect(await refusal(() => d.commit())).toBe('SERIALIZATION_FAILURE')
+    await fork.close()
+  })
+
+  it('merges with what its parent has', async () => {
+    const db = open({ merge: merges.sum })
+    await db.handle().set('n', 5)
+    const fork = db.fork()
+    await fork.handle().merge('n', 3)
+    expect([fork.handle().get('n'), db.handle().get('n')]).toEqual([8, 5])
+    await fork.close()
+  })
+
+  it('is safe if asked to be: not in the middle of what is in flight', async () => {
+    const db = open()
+    const handle = db.handle()
+    await handle.set('x', 0)
+    await handle.set('y', 0)
+    const older = handle.begin()
+    older.get('x')
+    const newer = handle.begin()
+    newer.get('y')
+    newer.set('x', 1)
+    await newer.commit()
+    const [safe, plain] = [db.fork({ safe: true }), db.fork()]
+    expect([safe.handle().get('x'), plain.handle().get('x')]).toEqual([0, 1])
+    older.rollback()
+    await safe.close()
+    await plain.close()
+  })
+
+  it('forks in turn, hundreds deep, and stays quick', async () => {
+    const db = open()
+    await db.handle().set('base', 0)
+    const chain = [db]
+    for (let i = 1; i <= 300; i++) {
+      const fork = chain[i - 1]!.fork()
+      await fork.handle().set(`k${i % 40}`, i)
+      if (i % 7 === 0) await fork.handle().delete(`k${(i - 3) % 40}`)
+      chain.push(fork)
+    }
+    const expected = new Map<string, number>([['base', 0]])
+    for (let i = 1; i <= 300; i++) {
+      expected.set(`k${i % 40}`, i)
+      if (i % 7 === 0) expected.delete(`k${(i - 3) % 40}`)
+      if (i % 50 !== 0) continue
+      const handle = chain[i]!.handle()
+      expect(new Map(handle.entries())).toEqual(expected)
+      for (const [key, value] of expected) expect(handle.get(key)).toBe(value)
+      expect(handle.size).toBe(expected.size)
+      expect((await chain[i]!.check()).problems).toEqual([])
+    }
+    for (const fork of chain.slice(1).reverse()) await fork.close()
+  })
+
+  it('does not stand on a parent that has nothing of its own', async () => {
+    const db = open()
+    await db.handle().set('a', 1)
+    let fork = db.fork()
+    const all = [fork]
+    for (let i = 0; i < 20_000; i++) all.push((fork = fork.fork()))
+    expect(fork.handle().get('a')).toBe(1)
+    for (const each of all.reverse()) await each.close()
+  })
+})
+
+describe('closing', () => {
+  it('is refused while forks are open, and says how many', async () => {
+    const db = open()
+    const [one, two] = [db.fork(), db.fork()]
+    const error = await failure(() => db.close())
+    expect(error.code).toBe('LOCKED')
+    expect(error.message).toContain('2 forks')
+    await db.handle().set('a', 1)
+    await two.close()
+    expect((await failure(() => db.close())).message).toContain('1 fork ')
+    const nested = one.fork()
+    expect(await refusal(() => one.close())).toBe('LOCKED')
+    await nested.close()
+    await one.close()
+    await one.close()
+    await db.close()
+    expect(thrown(() => db.fork())).toBe('CLOSED')
+    expect(thrown(() => one.fork())).toBe('CLOSED')
+    expect(thrown(() => one.handle())).toBe('CLOSED')
+  })
+
+  it('is not held up by forks that nobody holds any more', async () => {
+    const db = open()
+    await db.handle().set('a', 1)
+    ;(() => void db.fork().fork().handle().get('a'))()
+    await collectGarbage()
+    await collectGarbage()
+    expect(db.stats().transactions.leaked).toBe(1)
+    await db.close()
+  })
+})
+
+describe('garbage', () => {
+  it('old versions of the parent stay for its forks and go with them', async () => {
+    const db = open()
+    for (let i = 0; i < 100; i++) await db.handle().set(`k${i}`, i)
+    const fork = db.fork()
+    for (let i = 0; i < 100; i++) await db.handle().set(`k${i}`, -i)
+    await db.vacuum()
+    expect(db.stats().garbage.chained).toBe(100)
+    expect(fork.handle().get('k7')).toBe(7)
+    await fork.close()
+    await db.vacuum()
+    expect(db.stats().garbage.chained).toBe(0)
+  })
+
+  it('a deletion is remembered only where it hides something of the parent', async () => {
+    const db = open()
+    await db.handle().set('there', 1)
+    const fork = db.fork()
+    for (let i = 0; i < 500; i++) {
+      await fork.handle().set(`k${i}`, i)
+      await fork.handle().delete(`k${i}`)
+    }
+    await fork.handle().delete('there')
+    await fork.vacuum()
+    expect(fork.stats().tables['default']!.tombstones).toBe(1)
+    expect(fork.handle().get('there')).toBeUndefined()
+    await fork.close()
+  })
+})
+
+describe('of databases that read only, are poisoned or limit ages', () => {
+  it('takes writes though its parent does not', async () => {
+    const storage = new SimulatedStorage({ seed: 1 })
+    const first = await openWith<string, number>({ path: '/db' }, { storage, background: 'inline' })
+    await first.handle().set('a', 1)
+    await first.close()
+    const db = await openWith<string, number>({ path: '/db', readOnly: true }, { storage, background: 'inline' })
+    const fork = db.fork()
+    await fork.handle().set('b', 2)
+    await fork.handle(accounts).set('c', 3)
+    expect(contents(fork.handle())).toEqual([
+      ['a', 1],
+      ['b', 2],
+    ])
+    await fork.close()
+    await db.close()
+  })
+
+  it('is told when the parent gives its snapshot up', async () => {
+    let now = 0
+    const db = open({ maxSnapshotAgeMs: 1000 }, { now: () => now })
+    await db.handle().set('a', 1)
+    await db.handle().set('b', 2)
+    const fork = db.fork()
+    expect(fork.handle().get('a')).toBe(1)
+    now = 5000
+    await db.handle().set('b', 3)
+    expect(thrown(() => fork.handle().get('b'))).toBe('SNAPSHOT_TOO_OLD')
+    expect(thrown(() => contents(fork.handle()))).toBe('SNAPSHOT_TOO_OLD')
+    await fork.close()
+    await db.close()
+  })
+})
