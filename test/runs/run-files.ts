@@ -62,7 +62,7 @@ export function randomEntries(random: Random, count: number, longestValue = 300)
 }
 
 /** Close to each other, so that some are equal, or of any size that a number has. */
-export function randomInstant(random: Random): number {
+function randomInstant(random: Random): number {
   if (random.chance(0.9)) return 1.7e12 + random.int(50) * 1000
   return random.pick([Number.MIN_VALUE, 0.1, 1, 2 ** 53, Number.MAX_VALUE])
 }
