@@ -87,11 +87,12 @@ export class TableCore<K, V> {
   readonly counts: OperationCounts
   readonly #codec: KeyCodec<K> | undefined
 
-  constructor(state: DatabaseState, store: TableStore, codec: KeyCodec<K> | undefined, resident: Resident<V>) {
+  constructor(state: DatabaseState, store: TableStore, codec: KeyCodec<K> | undefined) {
     this.state = state
     this.store = store
     this.name = store.spec.name
-    this.resident = resident
+    // Not the codec's own: values may be outside of the heap.
+    this.resident = store.spec.resident as Resident<V>
     this.counts = state.counts
     this.#codec = codec
   }

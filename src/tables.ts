@@ -145,7 +145,7 @@ export class Tables {
       },
     }
     const store = this.engine.addTable(spec, found === undefined ? null : this.#ground.part(name))
-    const core = new TableCore<K, V>(this.state, store, options.key, resident)
+    const core = new TableCore<K, V>(this.state, store, options.key)
     this.#cores.set(name, core)
     return core
   }
@@ -162,7 +162,7 @@ export class Tables {
       merge: options.merge,
       sizeOf: options.sizeOf as TableSpec['sizeOf'],
     })
-    const core = new TableCore<K, V>(this.state, known.store, options.key, resident)
+    const core = new TableCore<K, V>(this.state, known.store, options.key)
     this.#cores.set(name, core)
     this.#nameless.delete(name)
     return core

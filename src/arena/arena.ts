@@ -46,6 +46,8 @@ export class Arena {
   #count = 0
   #usedBytes = 0
   #reservedBytes = 0
+  /** What `arenaBytes` says of the values held, summed. */
+  #placedBytes = 0
   readonly #blocks: (Block | null)[] = []
   /** Numbers of blocks that are gone. */
   readonly #freeIds: number[] = []
@@ -68,6 +70,11 @@ export class Arena {
   /** What is taken from the system for values, their lengths, and room for more. */
   get reservedBytes(): number {
     return this.#reservedBytes
+  }
+
+  /** What is reserved beyond what {@link arenaBytes} says of the values held: free places. */
+  get roomBytes(): number {
+    return Math.max(this.#reservedBytes - this.#placedBytes, 0)
   }
 
   /** The share of what is reserved that holds no value, from 0 to 1; 0 if nothing is. */
@@ -94,6 +101,7 @@ export class Arena {
     const place = block.take(length)
     this.#count++
     this.#usedBytes += length
+    this.#placedBytes += arenaBytes(length)
     return (block.id << PLACE_BITS) | place
   }
 
@@ -102,8 +110,10 @@ export class Arena {
     const block = this.#held(handle)
     const place = handle & PLACE_MASK
     this.epoch++
+    const length = block.lengthAt(place)
     this.#count--
-    this.#usedBytes -= block.lengthAt(place)
+    this.#usedBytes -= length
+    this.#placedBytes -= arenaBytes(length)
     block.give(place)
     if (block.sizeClass === OWN_CLASS) this.#remove(block)
     else this.#tidy(block)

@@ -65,6 +65,8 @@ export class ScanCursor {
   private filled = 0
   private room: number
   private lastAhead: Key | undefined = undefined
+  /** Of the arena when it looked ahead; see O2 of off-heap.ts. */
+  private epoch = 0
   // Place among the own writes.
   private ownVersion = -1
   private own: Pending | null = null
@@ -128,7 +130,7 @@ export class ScanCursor {
 
   /** The stored form of the current step, for a cursor that looks at existence and has no own writes to see. */
   stored(): unknown {
-    return this.isForeign ? (this.base as BaseScan).stored(this.store) : this.value
+    return this.isForeign ? (this.base as BaseScan).stored(this.store) : this.current(this.value)
   }
 
   /** When the current step expires, ms since the epoch; 0: never. For a cursor without own writes. */
@@ -162,8 +164,16 @@ export class ScanCursor {
     else if (!this.advance()) return false
     this.key = this.committedKey
     this.isForeign = this.committedForeign
-    this.value = this.committedValue
+    this.value = this.isForeign || this.level !== 'value' ? this.committedValue : this.current(this.committedValue)
     return true
+  }
+
+  /** A value that was looked ahead at: read again if it may have moved since, as values outside of the heap do. */
+  private current(value: unknown): unknown {
+    const { offHeap } = this.store
+    if (offHeap === null || offHeap.arena.epoch === this.epoch) return value
+    const id = this.store.find(this.key)
+    return id < 0 ? undefined : this.store.liveAt(id, this.snapshot, this.instant)
   }
 
   /** Finds the next committed key the snapshot sees and keeps it in committedKey / committedValue. */
@@ -232,6 +242,7 @@ export class ScanCursor {
   private fill(): boolean {
     this.taken = 0
     this.filled = 0
+    if (this.store.offHeap !== null) this.epoch = this.store.offHeap.arena.epoch
     if (!this.positioned) this.position()
     const room = this.room
     if (room < LEAST_AHEAD_MAX) this.room = room * 2

@@ -4,7 +4,8 @@
  * Everything runs on one thread and the commit section has no await in it, so it is atomic without a lock:
  *
  *   prepare   find entries, compute merged values        (may run user code: merge operators; may load from disk)
- *   stage     encode the record of the log               (whatever can fail has been done after it)
+ *   stage     encode the record of the log
+ *   place     values into memory outside of the heap     (whatever can fail has been done after it)
  *   certify   favour, first committer wins, serializability
  *   end       the transaction gives up its snapshot
  *   install   versions into the columns, at clock + 1
@@ -34,8 +35,11 @@ import { type Favour, FavourBoard } from './favour.ts'
 import { GarbageQueue } from './garbage.ts'
 import { Graph } from './graph.ts'
 import { LazyReaders } from './lazy.ts'
+import { compactMemory } from './memory-compaction.ts'
 import { install } from './install.ts'
 import { Node } from './node.ts'
+import type { OffHeap } from './off-heap.ts'
+import { placeWrites, unplaceWrites } from './placing.ts'
 import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
 import { appendSizes, stageOne } from './staging.ts'
 import { TableStore, type TableSpec } from './store.ts'
@@ -147,6 +151,8 @@ export class Engine {
   private readonly log: LogWriter | null
   private readonly summary: Summary = new Summary()
   private nextTxnId = 1
+  /** Whether some table keeps its values outside of the heap. */
+  private hasOffHeap = false
   /** I2; meaningful while updates are active. */
   private safe: number
   /** Holds `safe` open when no active transaction does. */
@@ -184,6 +190,7 @@ export class Engine {
   addTable(spec: TableSpec, base: BasePart | null): TableStore {
     const store = new TableStore(spec, base, this.chunks, this.options.timeMs)
     this.stores.push(store)
+    if (store.offHeap !== null) this.hasOffHeap = true
     return store
   }
 
@@ -327,9 +334,11 @@ export class Engine {
     const writes = this.prepare(txn)
     if (writes === 0) return this.commitReader(txn)
     if (this.log !== null) this.stage(this.log, txn, timeMs)
+    if (this.hasOffHeap) this.place(txn)
     const conflict = this.certifyUpdate(txn)
     if (conflict instanceof Conflict) {
       this.log?.cancel()
+      if (this.hasOffHeap) unplaceWrites(txn.views)
       this.refuse(txn, conflict)
       return conflict
     }
@@ -357,6 +366,16 @@ export class Engine {
     for (const { store, writes } of txn.views) {
       if (writes === null) continue
       for (const pending of writes.list) stageOne(log, store, pending)
+    }
+  }
+
+  /** Takes places for values outside of the heap, which may fail too. */
+  private place(txn: Txn): void {
+    try {
+      placeWrites(txn)
+    } catch (error) {
+      this.log?.cancel()
+      throw error
     }
   }
 
@@ -394,6 +413,7 @@ export class Engine {
       log.begin(timeMs)
       stageOne(log, store, pending)
     }
+    if (store.offHeap !== null && kind === SET) this.placeOne(store.offHeap, pending)
     if (this.lazy.size > 0) this.lazy.promoteAll()
     let node: Node | null = null
     if (this.updates.size + this.readers.size > 0) {
@@ -414,6 +434,15 @@ export class Engine {
     this.settle(node)
     this.listener?.committed(this.clock, 1)
     return present
+  }
+
+  private placeOne(offHeap: OffHeap, pending: Pending): void {
+    try {
+      pending.place = offHeap.place(pending.value)
+    } catch (error) {
+      this.log?.cancel()
+      throw error
+    }
   }
 
   private installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null, timeMs: number): void {
@@ -681,6 +710,15 @@ export class Engine {
     const removed = await this.cleaner.drain()
     this.listener?.vacuumed(removed.versions, removed.keys)
     return removed
+  }
+
+  /**
+   * Moves values outside of the heap together and gives back the memory between; resolves to how many bytes. Goes on beside
+   * commits.
+   */
+  async compactMemory(): Promise<number> {
+    await this.cleaner.drain()
+    return compactMemory(this, this.options.now)
   }
 
   // --- watching -----------------------------------------------------------------------------------------------------------

@@ -178,6 +178,7 @@ export class GarbageQueue {
     version.older = null
     version.newer = null
     meta.store.versions--
+    meta.store.discard(version.value)
     this.counters.versions++
     if (meta.older !== null) return
     const { store, id } = meta

@@ -8,6 +8,7 @@
 import type { Node } from './node.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import type { OffHeap } from './off-heap.ts'
 import type { TableStore } from './store.ts'
 import { Existence, MergeGroup, type Meta, Version } from './version.ts'
 import { DELETE, MERGE, type Pending } from './write-set.ts'
@@ -28,7 +29,8 @@ export function install(
   const id = isNew ? store.create(pending.key) : pending.entry
   const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
   const i = id & CHUNK_MASK
-  const value = pending.kind === DELETE ? undefined : pending.kind === MERGE ? pending.merged : pending.value
+  const given = pending.kind === DELETE ? undefined : pending.kind === MERGE ? pending.merged : pending.value
+  const value = store.offHeap === null || given === undefined ? given : placed(store.offHeap, pending, given)
   const oldValue = chunk.valueAt(i)
   const oldSequence = chunk.sequenceAt(i)
   const oldSize = chunk.sizeAt(i)
@@ -48,6 +50,7 @@ export function install(
     if (node !== null) node.metas.push(meta)
     else if (meta.older === null) chunk.setMeta(i, undefined)
   }
+  if (!keeps && store.offHeap !== null) store.offHeap.discard(oldValue)
   const size = value === undefined ? 0 : pending.kind === MERGE ? pending.mergedSize : pending.size
   chunk.setValue(i, value)
   chunk.setSequence(i, sequence)
@@ -59,6 +62,13 @@ export function install(
   if (value !== undefined) return false
   pending.entry = id
   return true
+}
+
+/** The handle of a value outside of the heap: that of its place, which a commit has taken beforehand. */
+function placed(offHeap: OffHeap, pending: Pending, stored: unknown): number {
+  const { place } = pending
+  pending.place = -1
+  return place >= 0 ? place : offHeap.place(stored)
 }
 
 /** Deleting what is absent changes no head; it is remembered for the next writer of the key. */

@@ -20,6 +20,7 @@
  * I5  An entry's head is never older than what the base says of its key. An entry that is loaded has the sequence it was
  *     written at, and needs no chain: whoever does not see it sees nothing there.
  */
+import { Arena } from '../arena/index.ts'
 import { codecs, type Resident, residentOf } from '../codecs/index.ts'
 import { VarveError } from '../errors.ts'
 import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/index.ts'
@@ -29,6 +30,7 @@ import { KIND_MIXED, type Leaf, OrderedIndex } from '../skiplist/core.ts'
 import type { BasePart, BaseTable } from './base.ts'
 import { CHUNK_BITS, CHUNK_MASK, CHUNK_SIZE, Chunk, FIRST_CHUNK_CAPACITY } from './chunk.ts'
 import type { Node } from './node.ts'
+import { offHeapOf, type OffHeap } from './off-heap.ts'
 import type { RangeMark } from './predicates.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
@@ -64,6 +66,8 @@ interface SizeVersion {
 
 export class TableStore {
   spec: TableSpec
+  /** Where values are if not on the JavaScript heap; null if they are on it. */
+  offHeap: OffHeap | null
   /** Where keys without an entry may be; null if nowhere. */
   readonly base: BaseTable | null
   /** Of all tables of the engine. */
@@ -111,7 +115,8 @@ export class TableStore {
    * @param timeMs what the time is, ms since the epoch; asked only where something may expire
    */
   constructor(spec: TableSpec, base: BasePart | null, chunks: Chunk[], timeMs: () => number) {
-    this.spec = spec
+    this.offHeap = offHeapOf(spec.resident, new Arena())
+    this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
     this.timeMs = timeMs
     this.chunks = chunks
     this.base = base === null ? null : base.table
@@ -127,7 +132,8 @@ export class TableStore {
 
   /** Takes the definition of the application for one that was put together from names. Stored forms are the same in both. */
   redefine(spec: TableSpec): void {
-    this.spec = spec
+    if (this.offHeap !== null) this.offHeap = offHeapOf(spec.resident, this.offHeap.arena)
+    this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
     this.commutative = spec.merge?.commutative === true
   }
 
@@ -156,7 +162,8 @@ export class TableStore {
   private load(base: BaseTable, key: Key): number {
     if ((this.isBaseEmpty && this.coldSize === 0) || !base.find(key)) return -1
     const { sequence, size, expiresAt } = base
-    const value = base.stored(this, key)
+    const stored = base.stored(this, key)
+    const value = this.offHeap === null ? stored : this.offHeap.place(stored)
     const id = this.create(key)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
@@ -217,7 +224,12 @@ export class TableStore {
 
   /** A stored form that stays valid when the version it belongs to goes: for whoever keeps it beyond the commit that ends it. */
   detach(stored: unknown): unknown {
-    return stored
+    return this.offHeap === null ? stored : this.offHeap.detach(stored)
+  }
+
+  /** Gives up the stored form of a version that goes, in a table with values outside of the heap. */
+  discard(stored: unknown): void {
+    if (this.offHeap !== null) this.offHeap.discard(stored)
   }
 
   metaOf(id: number): Meta | undefined {
@@ -314,6 +326,7 @@ export class TableStore {
     const high = hashKey(key, this.maplet)
     this.maplet.remove(high, hashLow, id)
     this.index.remove(key)
+    if (this.offHeap !== null) this.offHeap.discard(chunk.valueAt(i))
     chunk.setKey(i, undefined)
     chunk.setValue(i, undefined)
     chunk.setMeta(i, undefined)
@@ -476,7 +489,18 @@ export class TableStore {
     if (live !== size || bytes !== sizeBytes) {
       throw new Error(`I3: ${live} live keys of ${bytes} bytes, but ${size} of ${sizeBytes} are counted`)
     }
+    if (this.offHeap !== null) this.offHeap.check(this.storedForms())
     if (versions !== this.versions) throw new Error(`${versions} chained versions, but ${this.versions} are counted`)
+  }
+
+  /** Of every version, head or chained. */
+  private *storedForms(): Generator<unknown> {
+    for (let leaf: Leaf<Key, number> | null = this.index.first; leaf !== null; leaf = leaf.next) {
+      for (const id of leaf.values) {
+        yield this.headOf(id)
+        for (let version = this.metaOf(id)?.older ?? null; version !== null; version = version.older) yield version.value
+      }
+    }
   }
 
   private checkEntry(id: number, leaf: Leaf<Key, number>, clock: number, snapshots: SnapshotSet): number {
@@ -512,7 +536,8 @@ export class TableStore {
       const chunk = this.chunks[at] as Chunk
       columns += chunk.capacity * (chunk.expiries === null ? 40 : 48)
     }
-    return columns + this.maplet.bytes + this.index.size * 26 + this.versions * 120
+    const room = this.offHeap === null ? 0 : this.offHeap.arena.roomBytes
+    return columns + this.maplet.bytes + this.index.size * 26 + this.versions * 120 + room
   }
 }
 

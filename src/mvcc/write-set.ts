@@ -58,6 +58,8 @@ export class Pending {
   /** What the commit will install for a MERGE: computed before the section. */
   merged: unknown = undefined
   mergedSize = 0
+  /** Handle of the place that the commit has taken for the value in a table with values outside of the heap; -1: none. */
+  place = -1
 
   constructor(key: Key) {
     this.key = key
