@@ -188,31 +188,35 @@ export class Arc extends Residents implements EvictionPolicy {
     }
   }
 
-  /** Makes what is recorded the newest of T2, in the order of the record; ends the round. */
+  /** Makes what is recorded the newest of T2, in the order of the record; ends the round. As the one of lru.ts. */
   #apply(): void {
     const { links, count } = this.#lists
+    const { weights } = this
     const recorded = this.#recorded
+    const parts = this.#parts
     const pending = this.#pending
+    let newest = links[2 * T2 + 1] as number
+    let moved = 0
     for (let i = 0; i < pending; i++) {
       const id = recorded[i] as number
       const slot = id + count
       const newer = links[2 * slot] as number
-      if (newer === -1) continue
-      if (this.#parts[id] === T1) {
-        this.#parts[id] = T2
-        const weight = this.weights[id] as number
-        this.#partBytes[T1] -= weight
-        this.#partBytes[T2] += weight
+      if (newer === -1 || newer === T2) continue
+      if (parts[id] === T1) {
+        parts[id] = T2
+        moved += weights[id] as number
       }
       const older = links[2 * slot + 1] as number
       links[2 * newer + 1] = older
       links[2 * older] = newer
-      const newest = links[2 * T2 + 1] as number
       links[2 * slot] = T2
       links[2 * slot + 1] = newest
       links[2 * newest] = slot
-      links[2 * T2 + 1] = slot
+      newest = slot
     }
+    links[2 * T2 + 1] = newest
+    this.#partBytes[T1] -= moved
+    this.#partBytes[T2] += moved
     this.#pending = 0
     this.spares = 0
   }

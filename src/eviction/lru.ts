@@ -85,24 +85,28 @@ export class Lru extends Residents implements EvictionPolicy {
     invariant(new Set(ids).size === ids.length, 'U1: an id is in two lists')
   }
 
-  /** Makes what is recorded the newest of the order, in the order of the record; ends the round. */
+  /**
+   * Makes what is recorded the newest of the order, in the order of the record; ends the round. The end of the list is at
+   * hand in a variable: read back from the links it would make each step wait for the one before.
+   */
   #apply(): void {
     const { links, count } = this.#lists
     const recorded = this.#recorded
     const pending = this.#pending
+    let newest = links[2 * ORDER + 1] as number
     for (let i = 0; i < pending; i++) {
       const slot = (recorded[i] as number) + count
       const newer = links[2 * slot] as number
-      if (newer === -1) continue
+      if (newer === -1 || newer === ORDER) continue
       const older = links[2 * slot + 1] as number
       links[2 * newer + 1] = older
       links[2 * older] = newer
-      const newest = links[2 * ORDER + 1] as number
       links[2 * slot] = ORDER
       links[2 * slot + 1] = newest
       links[2 * newest] = slot
-      links[2 * ORDER + 1] = slot
+      newest = slot
     }
+    links[2 * ORDER + 1] = newest
     this.#pending = 0
     this.spares = 0
   }
