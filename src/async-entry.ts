@@ -1,5 +1,6 @@
 /** One key outside transactions. */
 import type { Handle } from './handle.ts'
+import type { WriteOptions } from './options.ts'
 
 /** One key of a handle; each call is a transaction of its own. See {@link Entry} for the same inside a transaction. */
 export class AsyncEntry<K, V> {
@@ -23,25 +24,28 @@ export class AsyncEntry<K, V> {
     return this.#handle.get(this.key)
   }
 
-  /** The value if there is one; else sets `value`. */
-  orInsert(value: V): Promise<V> {
-    return this.#handle.getOrInsert(this.key, value)
+  /** The value if there is one, whose expiry stays; else sets `value`. */
+  orInsert(value: V, options?: WriteOptions): Promise<V> {
+    return this.#handle.getOrInsert(this.key, value, options)
   }
 
-  /** The value if there is one; else sets what `fn` returns. */
-  orInsertComputed(fn: (key: K) => V): Promise<V> {
-    return this.#handle.getOrInsertComputed(this.key, fn)
+  /** The value if there is one, whose expiry stays; else sets what `fn` returns. */
+  orInsertComputed(fn: (key: K) => V, options?: WriteOptions): Promise<V> {
+    return this.#handle.getOrInsertComputed(this.key, fn, options)
   }
 
-  /** Replaces the value, if there is one, by what `fn` makes of it; resolves to the entry, for chaining. */
-  async andModify(fn: (value: V) => V): Promise<this> {
-    await this.#handle.update(this.key, (value) => (value === undefined ? undefined : fn(value)))
+  /**
+   * Replaces the value, if there is one, by what `fn` makes of it. The expiry stays, unless `ttlMs` gives another. Resolves to the
+   * entry, for chaining.
+   */
+  async andModify(fn: (value: V) => V, options?: WriteOptions): Promise<this> {
+    await this.#handle.update(this.key, (value) => (value === undefined ? undefined : fn(value)), options)
     return this
   }
 
-  /** Sets the value; resolves to the one before. */
-  set(value: V): Promise<V | undefined> {
-    return this.#handle.swap(this.key, value)
+  /** Sets the value, and the expiry as `set` of the handle does; resolves to the value before. */
+  set(value: V, options?: WriteOptions): Promise<V | undefined> {
+    return this.#handle.swap(this.key, value, options)
   }
 
   /** Deletes the key; resolves to the value it had. */

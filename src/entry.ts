@@ -1,4 +1,6 @@
 /** One key inside a transaction, for chains such as `tx.entry(k).andModify(f).orInsert(v)`. After MapX and Rust's `Entry`. */
+import type { WriteOptions } from './options.ts'
+import { ttlOf } from './table-core.ts'
 import type { Transaction } from './transaction.ts'
 
 /**
@@ -26,26 +28,30 @@ export class Entry<K, V> {
     return this.#tx.get(this.key)
   }
 
-  /** The value if there is one; else sets `value` and returns it. */
-  orInsert(value: V): V {
-    return this.#tx.getOrInsert(this.key, value)
+  /** The value if there is one, whose expiry stays; else sets `value` and returns it. */
+  orInsert(value: V, options?: WriteOptions): V {
+    return this.#tx.getOrInsert(this.key, value, options)
   }
 
-  /** The value if there is one; else sets what `fn` returns and returns it. */
-  orInsertComputed(fn: (key: K) => V): V {
-    return this.#tx.getOrInsertComputed(this.key, fn)
+  /** The value if there is one, whose expiry stays; else sets what `fn` returns and returns it. */
+  orInsertComputed(fn: (key: K) => V, options?: WriteOptions): V {
+    return this.#tx.getOrInsertComputed(this.key, fn, options)
   }
 
-  /** Replaces the value, if there is one, by what `fn` makes of it. Returns the entry, for chaining. */
-  andModify(fn: (value: V) => V): this {
+  /**
+   * Replaces the value, if there is one, by what `fn` makes of it. The expiry stays, unless `ttlMs` gives another. Returns the entry,
+   * for chaining.
+   */
+  andModify(fn: (value: V) => V, options?: WriteOptions): this {
+    ttlOf(options, 'andModify')
     const current = this.#tx.get(this.key)
-    if (current !== undefined) this.#tx.update(this.key, (value) => fn(value as V))
+    if (current !== undefined) this.#tx.update(this.key, (value) => fn(value as V), options)
     return this
   }
 
-  /** Sets the value; returns the one before, or undefined. */
-  set(value: V): V | undefined {
-    return this.#tx.swap(this.key, value)
+  /** Sets the value, and the expiry as `set` of the transaction does; returns the value before, or undefined. */
+  set(value: V, options?: WriteOptions): V | undefined {
+    return this.#tx.swap(this.key, value, options)
   }
 
   /** Deletes the key; returns the value it had, or undefined. */

@@ -6,7 +6,7 @@
  * ends. With updates in flight it is a tracked reader from the start, because what it has seen may have to be ordered.
  */
 import { conflictError } from './conflict-error.ts'
-import { stepValue, type StepKind } from './iterate.ts'
+import { advance, stepValue, type StepKind } from './iterate.ts'
 import type { Bounds } from './keys/index.ts'
 import { release, watchOver } from './leaks.ts'
 import type { LazyReader, ScanCursor, Txn } from './mvcc/index.ts'
@@ -27,11 +27,11 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
     this.#kind = kind
     if (engine.hasUpdates) {
       this.#txn = engine.beginReader(true, false)
-      this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
+      this.#cursor = this.#txn.view(core.store).scan(bounds, readsExistence(kind) ? 'existence' : 'value')
     } else if (core.store.scannedBase !== null) {
       // What the base says now has to stay there: that takes a transaction.
       this.#txn = engine.beginSnapshot()
-      this.#cursor = this.#txn.view(core.store).scan(bounds, kind === 'key' ? 'existence' : 'value')
+      this.#cursor = this.#txn.view(core.store).scan(bounds, readsExistence(kind) ? 'existence' : 'value')
     } else this.#cursor = engine.scanNewest(core.store, bounds)
     engine.lazy.add(this)
   }
@@ -39,7 +39,7 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
   /** The engine is about to commit, or the tick ends: from here on a snapshot of its own is needed. */
   promote(): void {
     const { engine } = this.#core.state
-    this.#txn ??= engine.beginWaiting()
+    this.#txn ??= engine.beginWaiting(this.#cursor.instant)
     this.#cursor.adopt(this.#txn)
     this.#watched = true
     watchOver(this, engine, this.#txn)
@@ -57,7 +57,7 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
       this.#end()
       throw ended
     }
-    if (!this.#cursor.next()) {
+    if (!advance(this.#cursor, this.#kind)) {
       this.#end()
       return { value: undefined, done: true }
     }
@@ -86,4 +86,8 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
     const conflict = engine.commit(txn)
     if (conflict !== null) throw conflictError(conflict)
   }
+}
+
+function readsExistence(kind: StepKind): boolean {
+  return kind === 'key' || kind === 'expiring'
 }

@@ -12,18 +12,20 @@ import {
   resolveTransactionOptions,
   type ResolvedTransactionOptions,
   type TransactionOptions,
+  type WriteOptions,
 } from './options.ts'
 import { prefetch, type Reader } from './reader.ts'
 import { beginAttempt, endOnAbort, runOneTick, runSync, runTransaction, throwIfAborted } from './retry.ts'
 import {
   ensureWritableDatabase,
   isCrowded,
+  isIterable,
   isThenable,
   refusePromise,
-  refuseWriteOptions,
   requireFunction,
   settled,
   type TableCore,
+  ttlOf,
   waitForRoom,
 } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
@@ -102,6 +104,22 @@ export class Handle<K, V> implements Reader<K, V> {
     return this.#read((tx) => tx.count(range))
   }
 
+  /** See {@link Reader.ttl}. */
+  ttl(key: K): number | undefined {
+    this.#ensureOpen()
+    const { store, state } = this.#core
+    const admitted = this.#core.admitKey(key)
+    const id = store.find(admitted)
+    const expiresAt = id < 0 ? 0 : store.expiryOf(id)
+    const now = expiresAt === 0 ? 0 : state.engine.timeMs()
+    return expiresAt === 0 || !store.isLive(id, now) ? undefined : expiresAt - now
+  }
+
+  /** See {@link Reader.keysWithTtl}. */
+  keysWithTtl(): IterableIterator<K> {
+    return new HandleIterator<K, V, K>(this.#core, this.#scanBounds(undefined), 'expiring')
+  }
+
   /** See {@link Reader.stream}. */
   stream(range?: Range<K>): AsyncIterableIterator<[K, V]> {
     return new Stream(this.entries(range))
@@ -148,38 +166,43 @@ export class Handle<K, V> implements Reader<K, V> {
 
   // --- writing, one call a transaction ------------------------------------------------------------------------------------
 
-  /** Sets the value of a key. */
-  set(key: K, value: V): Promise<void> {
+  /**
+   * Sets the value of a key. An expiry that it had is gone, unless `ttlMs` or the table's default gives another.
+   * @throws VarveError `INVALID_KEY`, `INVALID_VALUE`, `INVALID_ARGUMENT` (options), `READ_ONLY`, `CLOSED`.
+   */
+  set(key: K, value: V, options?: WriteOptions): Promise<void> {
     const core = this.#core
     try {
-      if (arguments.length > 2) refuseWriteOptions('set')
+      const ttlMs = (options === undefined ? undefined : ttlOf(options, 'set')) ?? core.defaultTtlMs
       if (core.state.closed !== null) throw core.state.closed
       core.counts.sets++
       const admitted = core.admitKey(key)
       const stored = core.admitValue(value, admitted)
-      if (core.state.engine.hasFavours) return this.#write((tx) => tx.set(key, value))
+      if (core.state.engine.hasFavours) return this.#write((tx) => tx.set(key, value, options))
       const size = core.sizeOf(admitted, stored)
       const { log } = core.state
       if (log === null) {
         if (core.state.readOnly) ensureWritableDatabase(core.state)
-        core.state.engine.writeOne(core.store, admitted, SET, stored, size)
+        core.state.engine.writeOne(core.store, admitted, SET, stored, size, ttlMs)
         return DONE
       }
-      return log.crowded ? this.#setWhenRoom(admitted, stored, size) : this.#setNow(admitted, stored, size)
+      return log.crowded
+        ? this.#setWhenRoom(admitted, stored, size, ttlMs)
+        : this.#setNow(admitted, stored, size, ttlMs)
     } catch (error) {
       return Promise.reject(error)
     }
   }
 
-  #setNow(key: Key, stored: unknown, size: number): Promise<void> {
+  #setNow(key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
     const { engine, log } = this.#core.state
-    engine.writeOne(this.#core.store, key, SET, stored, size)
+    engine.writeOne(this.#core.store, key, SET, stored, size, ttlMs)
     return log?.settledAt(engine.clock) ?? DONE
   }
 
-  async #setWhenRoom(key: Key, stored: unknown, size: number): Promise<void> {
+  async #setWhenRoom(key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
     await waitForRoom(this.#core.state)
-    return this.#setNow(key, stored, size)
+    return this.#setNow(key, stored, size, ttlMs)
   }
 
   /** Deletes a key; resolves to whether it had a value. */
@@ -201,9 +224,9 @@ export class Handle<K, V> implements Reader<K, V> {
     return this.#write((tx) => tx.take(key))
   }
 
-  /** Sets the value of a key; resolves to the one it had. */
-  async swap(key: K, value: V): Promise<V | undefined> {
-    return this.#write((tx) => tx.swap(key, value))
+  /** Sets the value of a key, and its expiry as {@link set} does; resolves to the value it had. */
+  async swap(key: K, value: V, options?: WriteOptions): Promise<V | undefined> {
+    return this.#write((tx) => tx.swap(key, value, options))
   }
 
   /** The key with what can be done to it; each call on it is its own transaction. */
@@ -212,29 +235,49 @@ export class Handle<K, V> implements Reader<K, V> {
     return new AsyncEntry(this, this.#core.releaseKey(this.#core.admitKey(key)))
   }
 
-  /** Replaces the value of a key by what `fn` makes of it (undefined: absent before, delete after). */
-  async update(key: K, fn: (current: V | undefined) => V | undefined): Promise<V | undefined> {
-    return this.#write((tx) => tx.update(key, fn))
+  /** Replaces the value of a key by what `fn` makes of it (undefined: absent before, delete after). See {@link Transaction.update}. */
+  async update(key: K, fn: (current: V | undefined) => V | undefined, options?: WriteOptions): Promise<V | undefined> {
+    return this.#write((tx) => tx.update(key, fn, options))
   }
 
-  /** Combines an operand with the value of a key by the table's merge operator. */
-  async merge(key: K, operand: unknown): Promise<void> {
-    return this.#write((tx) => tx.merge(key, operand))
+  /** Combines an operand with the value of a key by the table's merge operator. See {@link Transaction.merge}. */
+  async merge(key: K, operand: unknown, options?: WriteOptions): Promise<void> {
+    return this.#write((tx) => tx.merge(key, operand, options))
   }
 
-  /** Sets a key to `next` if its value deep-equals `expected`; resolves to whether it did. */
-  async compareAndSet(key: K, expected: V | undefined, next: V | undefined): Promise<boolean> {
-    return this.#write((tx) => tx.compareAndSet(key, expected, next))
+  /** Sets a key to `next` if its value deep-equals `expected`; resolves to whether it did. See {@link Transaction.compareAndSet}. */
+  async compareAndSet(key: K, expected: V | undefined, next: V | undefined, options?: WriteOptions): Promise<boolean> {
+    return this.#write((tx) => tx.compareAndSet(key, expected, next, options))
   }
 
-  /** The value of a key if it has one; else sets `value`. */
-  async getOrInsert(key: K, value: V): Promise<V> {
-    return this.#write((tx) => tx.getOrInsert(key, value))
+  /** The value of a key if it has one, whose expiry stays; else sets `value`, as {@link set} does. */
+  async getOrInsert(key: K, value: V, options?: WriteOptions): Promise<V> {
+    return this.#write((tx) => tx.getOrInsert(key, value, options))
   }
 
-  /** The value of a key if it has one; else sets what `fn` returns. */
-  async getOrInsertComputed(key: K, fn: (key: K) => V): Promise<V> {
-    return this.#write((tx) => tx.getOrInsertComputed(key, fn))
+  /** The value of a key if it has one, whose expiry stays; else sets what `fn` returns, as {@link set} does. */
+  async getOrInsertComputed(key: K, fn: (key: K) => V, options?: WriteOptions): Promise<V> {
+    return this.#write((tx) => tx.getOrInsertComputed(key, fn, options))
+  }
+
+  /**
+   * Has a key expire so many ms from now (Infinity: never); resolves to whether it has a value.
+   * @throws VarveError `INVALID_ARGUMENT` unless `ttlMs` is above 0.
+   */
+  async expire(key: K, ttlMs: number): Promise<boolean> {
+    return this.#write((tx) => tx.expire(key, ttlMs))
+  }
+
+  /** As {@link expire} for several keys, as one transaction; resolves to how many of them have a value. */
+  async expireMany(keys: Iterable<K>, ttlMs: number): Promise<number> {
+    // It may be run again, and some things can be iterated once.
+    const all = isIterable(keys) ? [...keys] : keys
+    return this.#write((tx) => tx.expireMany(all, ttlMs))
+  }
+
+  /** Has a key live for ever; resolves to whether it would have expired. */
+  async persist(key: K): Promise<boolean> {
+    return this.#write((tx) => tx.persist(key))
   }
 
   /** Deletes every key of the table. */

@@ -4,7 +4,13 @@ import { ACTIVE, type ScanCursor, type Txn } from './mvcc/index.ts'
 import { closedError, type TableCore } from './table-core.ts'
 
 /** What an iterator gives out per step. */
-export type StepKind = 'entry' | 'key' | 'value'
+export type StepKind = 'entry' | 'key' | 'value' | 'expiring'
+
+/** Moves to the next step that is to be given out; of kind `expiring`, to the next key that expires. */
+export function advance(cursor: ScanCursor, kind: StepKind): boolean {
+  while (cursor.next()) if (kind !== 'expiring' || cursor.expiresAt !== 0) return true
+  return false
+}
 
 const STREAM_SLICE_MS = 4
 const STREAM_CHECK_EVERY = 64
@@ -40,7 +46,7 @@ export class RangeIterator<K, V, T> implements IterableIterator<T> {
       this.#done = true
       throw closedError(this.#txn, this.#core.state)
     }
-    if (!this.#cursor.next()) {
+    if (!advance(this.#cursor, this.#kind)) {
       this.#done = true
       return { value: undefined, done: true }
     }
@@ -58,7 +64,7 @@ export function stepValue<K, V>(core: TableCore<K, V>, cursor: ScanCursor, kind:
   const key: Key = cursor.key
   if (kind === 'value') return core.release(cursor.value, key) as V
   const released = cursor.isForeign ? core.releaseKey(key) : core.releaseIndexed(key)
-  return kind === 'key' ? released : [released, core.release(cursor.value, key) as V]
+  return kind !== 'entry' ? released : [released, core.release(cursor.value, key) as V]
 }
 
 /** An iterator made async, so that the event loop can turn every few milliseconds while it is drained. */

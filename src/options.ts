@@ -1,9 +1,9 @@
 /**
  * Options are checked once, resolved and frozen. Every violation is reported together, so that a caller mends them in one go.
  *
- * Changes behaviour: path, durability, flush, readOnly, isolation, merge, key, value, maxTransactionAgeMs, maxSnapshotAgeMs,
- * maplet.autoResize.
- * Changes speed or memory only: wal, vacuum, maplet.capacity, maplet.falsePositiveRate, capacity, sizeOf, clock.
+ * Changes behaviour: path, durability, flush, readOnly, isolation, merge, key, value, ttl.defaultMs, clock, maxTransactionAgeMs,
+ * maxSnapshotAgeMs, maplet.autoResize.
+ * Changes speed or memory only: wal, vacuum, ttl.sweepIntervalMs, maplet.capacity, maplet.falsePositiveRate, capacity, sizeOf.
  */
 import { resolve } from 'node:path'
 
@@ -40,6 +40,22 @@ export interface TableOptions<K, V> {
   sizeOf?: ((key: K, value: V) => number) | undefined
   /** A hint that presizes and never limits: expected entries and bytes. */
   capacity?: { entries?: number | undefined; bytes?: number | undefined } | undefined
+  /**
+   * `defaultMs`: how long, in ms, what is written without `ttlMs` lives; Infinity: for ever, whatever the database's default.
+   * Default: the database's.
+   */
+  ttl?: { defaultMs?: number | undefined } | undefined
+}
+
+/** When entries expire, and when what has expired is reclaimed. */
+export interface ExpiryOptions {
+  /** How long, in ms, what is written without `ttlMs` lives. Default: for ever. Tables may have another default. */
+  defaultMs?: number | undefined
+  /**
+   * Longest sleep, in ms, of the sweeper, which reclaims what has expired; default 1000. It sleeps while nothing can expire. 0: none
+   * runs, and only {@link Database.vacuum} reclaims. What has expired is never read, whether or not it has been reclaimed.
+   */
+  sweepIntervalMs?: number | undefined
 }
 
 /** When an acknowledged commit is safe; docs/durability.md says from what. */
@@ -67,7 +83,7 @@ export interface LogOptions {
 }
 
 /** Options of {@link Database.open}. All may be left out. K and V are keys and values of the default table. */
-export interface DatabaseOptions<K, V> extends Omit<TableOptions<K, V>, 'capacity'> {
+export interface DatabaseOptions<K, V> extends Omit<TableOptions<K, V>, 'capacity' | 'ttl'> {
   /** The directory of a database on disk; made if it does not exist. Default: in memory, nothing survives the process. */
   path?: string | undefined
   /**
@@ -91,12 +107,26 @@ export interface DatabaseOptions<K, V> extends Omit<TableOptions<K, V>, 'capacit
   vacuum?: { intervalMs: number } | false | undefined
   /** Layout of the hash filter of every table. */
   maplet?: TableMapletOptions | undefined
+  /** Expiry. Default: what is written without `ttlMs` lives for ever. */
+  ttl?: ExpiryOptions | undefined
   /** A transaction open for longer (ms) is ended with `SNAPSHOT_TOO_OLD`. Default: no limit. */
   maxTransactionAgeMs?: number | undefined
   /** A snapshot, reader or iterator open for longer (ms) is ended with `SNAPSHOT_TOO_OLD`. Default: no limit. */
   maxSnapshotAgeMs?: number | undefined
-  /** Wall clock in ms since the epoch: for statistics and `Snapshot.createdAt`, never for order. Default `Date.now`. */
+  /**
+   * Wall clock in ms since the epoch: for expiry, statistics and `Snapshot.createdAt`, never for order. One that is given is
+   * followed, but for its steps back. Default: `Date.now` at opening, and the monotonic clock from then on.
+   */
   clock?: (() => number) | undefined
+}
+
+/** Options of a write. */
+export interface WriteOptions {
+  /**
+   * How long what is written lives, in ms from the instant of its transaction: above 0, fractions are rounded up; Infinity: for
+   * ever, whatever the default. What would live beyond the last Date (the year 275760) expires then. Default: see the method.
+   */
+  ttlMs?: number | undefined
 }
 
 /** Options of a transaction. */
@@ -135,6 +165,8 @@ export interface ResolvedOptions {
   readonly vacuum: { readonly intervalMs: number } | false
   /** See {@link DatabaseOptions.maplet}. */
   readonly maplet: { readonly capacity: number; readonly falsePositiveRate: number; readonly autoResize: boolean }
+  /** See {@link DatabaseOptions.ttl}; `defaultMs` is Infinity if there is none. */
+  readonly ttl: { readonly defaultMs: number; readonly sweepIntervalMs: number }
   /** ms; Infinity if there is no limit. */
   readonly maxTransactionAgeMs: number
   /** ms; Infinity if there is no limit. */
@@ -155,10 +187,11 @@ export interface ResolvedTransactionOptions {
 const DEFAULT_RETRIES = 10
 const DEFAULT_VACUUM_MS = 50
 const LONGEST_TIMER_MS = 2 ** 31 - 1
+const DEFAULT_SWEEP_MS = 1000
 const DEFAULT_FALSE_POSITIVES = 0.001
 
 /** What the full contract names and this version does not have; named so that the message can say so. */
-const LATER = new Set(['maxMemoryBytes', 'eviction', 'ttl', 'wal.retain'])
+const LATER = new Set(['maxMemoryBytes', 'eviction', 'wal.retain'])
 
 const DEFAULT_FLUSH = { intervalMs: 1000, commits: 1000, bytes: 8 * 2 ** 20 }
 const DEFAULT_SEGMENT_BYTES = 4 * 2 ** 20
@@ -246,6 +279,7 @@ const DATABASE_KEYS = [
   'isolation',
   'vacuum',
   'maplet',
+  'ttl',
   'maxTransactionAgeMs',
   'maxSnapshotAgeMs',
   'clock',
@@ -263,13 +297,20 @@ export function checkTableOptions(options: unknown): void {
   const review = new Review()
   const given = review.object(options, 'options')
   if (given !== undefined) {
-    review.unknown(given, [...TABLE_KEYS, 'capacity'], '')
+    review.unknown(given, [...TABLE_KEYS, 'capacity', 'ttl'], '')
     reviewTable(review, given)
     const capacity = review.object(given['capacity'], 'capacity')
     if (capacity !== undefined) {
       review.unknown(capacity, ['entries', 'bytes'], 'capacity.')
       review.number(capacity['entries'], 'capacity.entries', 0, 'entries')
       review.number(capacity['bytes'], 'capacity.bytes', 0, 'bytes')
+    }
+    const ttl = review.object(given['ttl'], 'ttl')
+    if (ttl !== undefined) {
+      review.unknown(ttl, ['defaultMs'], 'ttl.')
+      const { defaultMs } = ttl
+      if (defaultMs !== undefined && !(typeof defaultMs === 'number' && defaultMs > 0))
+        review.problems.push('ttl.defaultMs must be a number of ms above 0')
     }
   }
   review.close('table options')
@@ -289,6 +330,7 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   review.fn(given['clock'], 'clock')
   const maplet = review.object(given['maplet'], 'maplet') ?? {}
   reviewMaplet(review, maplet)
+  reviewExpiry(review, review.object(given['ttl'], 'ttl') ?? {})
   const vacuum = given['vacuum'] === false ? undefined : review.object(given['vacuum'], 'vacuum')
   if (vacuum !== undefined) {
     review.unknown(vacuum, ['intervalMs'], 'vacuum.')
@@ -319,6 +361,10 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
       capacity: options?.maplet?.capacity ?? 0,
       falsePositiveRate: options?.maplet?.falsePositiveRate ?? DEFAULT_FALSE_POSITIVES,
       autoResize: options?.maplet?.autoResize ?? true,
+    }),
+    ttl: Object.freeze({
+      defaultMs: options?.ttl?.defaultMs ?? Infinity,
+      sweepIntervalMs: options?.ttl?.sweepIntervalMs ?? DEFAULT_SWEEP_MS,
     }),
     maxTransactionAgeMs: options?.maxTransactionAgeMs ?? Infinity,
     maxSnapshotAgeMs: options?.maxSnapshotAgeMs ?? Infinity,
@@ -351,6 +397,16 @@ function reviewDisk(review: Review, given: Given): void {
   review.unknown(wal, ['segmentBytes', 'poolSize'], 'wal.')
   review.whole(wal['segmentBytes'], 'wal.segmentBytes', LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES, 'bytes')
   review.whole(wal['poolSize'], 'wal.poolSize', 1, MOST_POOL_SIZE, 'files')
+}
+
+function reviewExpiry(review: Review, ttl: Given): void {
+  review.unknown(ttl, ['defaultMs', 'sweepIntervalMs'], 'ttl.')
+  const { defaultMs, sweepIntervalMs } = ttl
+  const isFinite = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
+  if (defaultMs !== undefined && !(isFinite(defaultMs) && defaultMs > 0))
+    review.problems.push('ttl.defaultMs must be a finite number of ms above 0')
+  if (sweepIntervalMs !== undefined && !(isFinite(sweepIntervalMs) && sweepIntervalMs >= 0))
+    review.problems.push('ttl.sweepIntervalMs must be a finite number of ms of at least 0; 0 for no sweeper')
 }
 
 function reviewMaplet(review: Review, maplet: Given): void {

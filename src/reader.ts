@@ -30,9 +30,16 @@ export interface Reader<K, V> {
    * is not waits for one block to be read. Not tracked by the certifier. In memory it only checks the keys.
    */
   prefetch(what: Iterable<K> | Range<K>): Promise<void>
-  /** Number of live keys, O(1). Not tracked by the certifier; {@link count} is. */
+  /** How many ms a key has left to live; undefined if it has no value or does not expire. Depends on existence and expiry only. */
+  ttl(key: K): number | undefined
+  /** Keys that will expire, in order, lazily, all as of one moment. Walks all keys. Depends on existence and expiry only. */
+  keysWithTtl(): IterableIterator<K>
+  /**
+   * Number of keys, O(1). What has expired counts until it is reclaimed, moments later. Not tracked by the certifier; {@link count},
+   * which is exact, is.
+   */
   readonly size: number
-  /** Bytes of live keys and values, O(1), as `sizeOf` or the estimate counts them. Not tracked either. */
+  /** Bytes of these keys and their values, O(1), as `sizeOf` or the estimate counts them. Not tracked either. */
   readonly sizeBytes: number
 }
 
@@ -101,6 +108,19 @@ export class ViewReader<K, V> implements Reader<K, V> {
     let count = 0
     while (cursor.next()) count++
     return count
+  }
+
+  /** See {@link Reader.ttl}. */
+  ttl(key: K): number | undefined {
+    this.ensureActive()
+    const expiresAt = this.view.expiry(this.core.admitKey(key))
+    return expiresAt === undefined || expiresAt === 0 ? undefined : expiresAt - this.txn.fixInstant()
+  }
+
+  /** See {@link Reader.keysWithTtl}. */
+  keysWithTtl(): IterableIterator<K> {
+    const cursor = this.scan(undefined, 'existence')
+    return new RangeIterator<K, V, K>(this.core, cursor, 'expiring', this.txn, this.owner)
   }
 
   /** See {@link Reader.stream}. */

@@ -12,6 +12,7 @@ import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
 import type { SampledLatency } from './latency.ts'
 import { type Engine, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
 import type { FeedSource } from './subscription.ts'
+import type { WriteOptions } from './options.ts'
 import type { LogWriter } from './wal/index.ts'
 
 /** Reads and writes by kind since open. */
@@ -95,6 +96,11 @@ export class TableCore<K, V> {
     this.resident = store.spec.resident as Resident<V>
     this.counts = state.counts
     this.#codec = codec
+  }
+
+  /** How long what is written without a time to live lives, ms; Infinity: for ever. */
+  get defaultTtlMs(): number {
+    return this.store.spec.ttlMs ?? Infinity
   }
 
   get keyCodecName(): string | undefined {
@@ -184,11 +190,34 @@ export function refusePromise(result: unknown, where: string): void {
   }
 }
 
-/** Refuses what untyped callers may pass beside key and value: ignoring an expiry would keep data for ever. */
-export function refuseWriteOptions(where: string): never {
+/**
+ * The time to live that a write was given, ms; undefined: none. What is not understood is refused: ignoring it would keep data for
+ * ever.
+ */
+export function ttlOf(options: WriteOptions | undefined, where: string): number | undefined {
+  if (options === undefined) return undefined
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new VarveError(
+      'INVALID_ARGUMENT',
+      `${where} takes options as an object, such as { ttlMs: 60_000 }, behind its other arguments`,
+    )
+  }
+  const unknown = Object.keys(options).find((name) => name !== 'ttlMs')
+  if (unknown !== undefined) {
+    throw new VarveError(
+      'INVALID_ARGUMENT',
+      `option ${unknown} of ${where} is unknown: there is ttlMs, the time to live in ms from now`,
+    )
+  }
+  return options.ttlMs === undefined ? undefined : checkTtl(options.ttlMs, where)
+}
+
+/** Throws unless a time to live is one. */
+export function checkTtl(ttlMs: unknown, where: string): number {
+  if (typeof ttlMs === 'number' && ttlMs > 0) return ttlMs
   throw new VarveError(
     'INVALID_ARGUMENT',
-    `${where} takes a key and a value; options such as ttlMs are not part of this version`,
+    `ttlMs of ${where} must be a number of ms above 0, or Infinity for ever; to delete at once, delete`,
   )
 }
 

@@ -47,6 +47,8 @@ export class Tables {
   readonly resolve: TableResolver = (table) => this.coreOf(table)
   readonly #ground: Ground
   readonly #maplet: ResolvedOptions['maplet']
+  /** Of tables that have no default of their own. */
+  readonly #ttlMs: number
   readonly #random: (() => number) | undefined
   readonly #cores: Map<string, TableCore<unknown, unknown>> = new Map()
   /** Tables in use that nobody has defined (T2). */
@@ -55,13 +57,14 @@ export class Tables {
   constructor(
     state: DatabaseState,
     ground: Ground | null,
-    maplet: ResolvedOptions['maplet'],
+    { maplet, ttl }: Pick<ResolvedOptions, 'maplet' | 'ttl'>,
     random: (() => number) | undefined,
   ) {
     this.engine = state.engine
     this.state = state
     this.#ground = ground ?? NO_GROUND
     this.#maplet = maplet
+    this.#ttlMs = ttl.defaultMs
     this.#random = random
   }
 
@@ -113,6 +116,12 @@ export class Tables {
     return found === undefined ? undefined : this.adopt(found)
   }
 
+  /** Throws `CODEC_MISMATCH` if there is a table of that name with other codecs; puts none into use. */
+  ensureSameCodecs({ name, key, value }: FoundTable): void {
+    const known = this.described().get(name)
+    if (known !== undefined) requireJoinable(known, 'here', key, value)
+  }
+
   /** As {@link named}, making the table if there is none. Throws `CODEC_MISMATCH` if there is one of other codecs. */
   adopt(found: FoundTable): TableCore<unknown, unknown> {
     const { name, key, value } = found
@@ -122,7 +131,7 @@ export class Tables {
       this.#nameless.add(name)
       return core
     }
-    requireJoinable(describe(known), 'here', key, value)
+    this.ensureSameCodecs(found)
     return known
   }
 
@@ -143,6 +152,7 @@ export class Tables {
         seed: this.#seed(),
         capacity: Math.max(this.#maplet.capacity, options.capacity?.entries ?? 0),
       },
+      ttlMs: options.ttl?.defaultMs ?? this.#ttlMs,
     }
     const store = this.engine.addTable(spec, found === undefined ? null : this.#ground.part(name))
     const core = new TableCore<K, V>(this.state, store, options.key)
@@ -161,6 +171,7 @@ export class Tables {
       resident,
       merge: options.merge,
       sizeOf: options.sizeOf as TableSpec['sizeOf'],
+      ttlMs: options.ttl?.defaultMs ?? this.#ttlMs,
     })
     const core = new TableCore<K, V>(this.state, known.store, options.key)
     this.#cores.set(name, core)

@@ -3,17 +3,20 @@ import { conflictError } from './conflict-error.ts'
 import { Entry } from './entry.ts'
 import { VarveError } from './errors.ts'
 import { ALL, type Key } from './keys/index.ts'
-import { ACTIVE, KEEP, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
+import { ACTIVE, expiryAfter, KEEP, type SavepointMark, type Txn, UPDATE } from './mvcc/index.ts'
+import type { WriteOptions } from './options.ts'
 import { ViewReader } from './reader.ts'
 import { release } from './leaks.ts'
 import type { Table } from './table.ts'
 import {
+  checkTtl,
   ensureWritableDatabase,
   isCrowded,
   refusePromise,
-  refuseWriteOptions,
+  requireIterable,
   requireFunction,
   settled,
+  ttlOf,
   waitForRoom,
   type TableCore,
 } from './table-core.ts'
@@ -63,22 +66,36 @@ export class Transaction<K, V> extends ViewReader<K, V> {
   }
 
   /**
-   * Sets the value of a key. Reads nothing: a blind write.
-   * @throws VarveError `INVALID_KEY`, `INVALID_VALUE` (naming the path inside the value), `READ_ONLY`, `TRANSACTION_CLOSED`.
+   * Sets the value of a key. Reads nothing: a blind write. An expiry that the key had is gone, unless `ttlMs` or the table's
+   * default gives another.
+   * @throws VarveError `INVALID_KEY`, `INVALID_VALUE` (naming the path inside the value), `INVALID_ARGUMENT` (options), `READ_ONLY`,
+   * `TRANSACTION_CLOSED`.
    */
-  set(key: K, value: V): void {
+  set(key: K, value: V, options?: WriteOptions): void {
     if (this.txn.state !== ACTIVE || this.txn.mode !== UPDATE) this.ensureWritable()
-    if (arguments.length > 2) refuseWriteOptions('set')
+    const ttlMs = options === undefined ? undefined : ttlOf(options, 'set')
     this.core.counts.sets++
-    this.#put(this.core.admitKey(key), value)
+    this.#put(this.core.admitKey(key), value, this.#expiryOf(ttlMs))
   }
 
-  #put(key: Key, value: V): void {
+  /** `expiresAt`: ms since the epoch; 0: never. */
+  #put(key: Key, value: V, expiresAt: number): void {
     const stored = this.core.admitValue(value, key)
     const size = this.core.sizeOf(key, stored)
     // Getters inside the value and a sizeOf of the application's own may have ended the transaction.
     this.ensureActive()
-    this.view.set(key, stored, size, 0)
+    this.view.set(key, stored, size, expiresAt)
+  }
+
+  /** When something expires that is written with a time to live, or with none. */
+  #expiryOf(ttlMs: number | undefined): number {
+    const lives = ttlMs ?? this.core.defaultTtlMs
+    return lives === Infinity ? 0 : expiryAfter(this.txn.fixInstant(), lives)
+  }
+
+  /** The same for what keeps the expiry that there is, if it is given none. */
+  #expiryKept(key: Key, ttlMs: number | undefined): number {
+    return ttlMs === undefined ? this.view.keptExpiry(key) : this.#expiryOf(ttlMs)
   }
 
   /** Deletes a key; returns whether it had a value. Reads existence. */
@@ -98,87 +115,128 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     return this.core.release(stored, admitted)
   }
 
-  /** Sets the value of a key and returns the one it had, or undefined. */
-  swap(key: K, value: V): V | undefined {
+  /** Sets the value of a key, and its expiry as {@link set} does, and returns the value it had, or undefined. */
+  swap(key: K, value: V, options?: WriteOptions): V | undefined {
     this.ensureWritable()
+    const ttlMs = ttlOf(options, 'swap')
     const admitted = this.core.admitKey(key)
     const before = this.core.release(this.view.get(admitted), admitted)
-    this.#put(admitted, value)
+    this.#put(admitted, value, this.#expiryOf(ttlMs))
     return before
   }
 
   /**
    * Replaces the value of a key by what `fn` makes of it (undefined: absent before, delete after); returns the new value.
+   * The expiry stays, unless `ttlMs` gives another; what comes into being gets the table's default.
    * @throws VarveError `INVALID_ARGUMENT` if `fn` returns a promise.
    */
-  update(key: K, fn: (current: V | undefined) => V | undefined): V | undefined {
+  update(key: K, fn: (current: V | undefined) => V | undefined, options?: WriteOptions): V | undefined {
     this.ensureWritable()
+    const ttlMs = ttlOf(options, 'update')
     requireFunction(fn, 'update')
     const admitted = this.core.admitKey(key)
     const before = this.view.get(admitted)
     const next = fn(this.core.release(before, admitted))
     refusePromise(next, 'update')
     this.ensureWritable()
-    if (next !== undefined) this.#put(admitted, next)
+    if (next !== undefined) this.#put(admitted, next, this.#expiryKept(admitted, ttlMs))
     else if (this.view.get(admitted) !== undefined) this.view.remove(admitted)
     return this.core.release(this.view.get(admitted), admitted)
   }
 
   /**
    * Combines an operand with the value of a key by the table's merge operator, at commit. Reads nothing, so merges of a
-   * commutative operator never conflict with each other; on an absent key the operator's identity stands in.
+   * commutative operator never conflict with each other; on an absent key the operator's identity stands in. The expiry stays,
+   * unless `ttlMs` gives another; merges that do so have an order. What comes into being gets the table's default.
    * @throws VarveError `INVALID_ARGUMENT` if the table has no merge operator.
    */
-  merge(key: K, operand: unknown): void {
+  merge(key: K, operand: unknown, options?: WriteOptions): void {
     this.ensureWritable()
+    const ttlMs = ttlOf(options, 'merge')
     this.core.counts.merges++
     if (this.core.store.spec.merge === undefined) throw this.core.store.withoutOperator()
     const admitted = this.core.admitKey(key)
-    this.view.merge(admitted, this.core.admitOperand(operand, admitted), KEEP)
+    const expiresAt = ttlMs === undefined ? KEEP : this.#expiryOf(ttlMs)
+    this.view.merge(admitted, this.core.admitOperand(operand, admitted), expiresAt)
   }
 
   /**
-   * Sets a key to `next` if its value deep-equals `expected`; undefined stands for absent on both sides.
+   * Sets a key to `next` if its value deep-equals `expected`; undefined stands for absent on both sides. The expiry
+   * stays, unless `ttlMs` gives another; what comes into being gets the table's default.
    * @returns whether it did.
    */
-  compareAndSet(key: K, expected: V | undefined, next: V | undefined): boolean {
+  compareAndSet(key: K, expected: V | undefined, next: V | undefined, options?: WriteOptions): boolean {
     this.ensureWritable()
+    const ttlMs = ttlOf(options, 'compareAndSet')
     const admitted = this.core.admitKey(key)
     const before = this.view.get(admitted)
     if (!this.core.matches(before, expected, admitted)) return false
-    if (next !== undefined) this.#put(admitted, next)
+    if (next !== undefined) this.#put(admitted, next, this.#expiryKept(admitted, ttlMs))
     else if (before !== undefined) this.view.remove(admitted)
     return true
   }
 
-  /** The value of a key if it has one; else sets `value` and returns it. */
-  getOrInsert(key: K, value: V): V {
+  /** The value of a key if it has one, whose expiry stays; else sets `value`, as {@link set} does, and returns it. */
+  getOrInsert(key: K, value: V, options?: WriteOptions): V {
     this.ensureWritable()
-    return this.#getOrPut(this.core.admitKey(key), () => value)
+    return this.#getOrPut(this.core.admitKey(key), () => value, ttlOf(options, 'getOrInsert'))
   }
 
   /**
-   * The value of a key if it has one; else sets what `fn` returns and returns it.
+   * The value of a key if it has one, whose expiry stays; else sets what `fn` returns, as {@link set} does, and returns it.
    * @throws VarveError `INVALID_ARGUMENT` if `fn` returns a promise.
    */
-  getOrInsertComputed(key: K, fn: (key: K) => V): V {
+  getOrInsertComputed(key: K, fn: (key: K) => V, options?: WriteOptions): V {
     this.ensureWritable()
+    const ttlMs = ttlOf(options, 'getOrInsertComputed')
     requireFunction(fn, 'getOrInsertComputed')
-    return this.#getOrPut(this.core.admitKey(key), () => {
+    const make = (): V => {
       const value = fn(key)
       refusePromise(value, 'getOrInsertComputed')
       this.ensureWritable()
       return value
-    })
+    }
+    return this.#getOrPut(this.core.admitKey(key), make, ttlMs)
   }
 
-  #getOrPut(key: Key, make: () => V): V {
+  #getOrPut(key: Key, make: () => V, ttlMs: number | undefined): V {
     let stored = this.view.get(key)
     if (stored === undefined) {
-      this.#put(key, make())
+      this.#put(key, make(), this.#expiryOf(ttlMs))
       stored = this.view.get(key)
     }
     return this.core.release(stored, key) as V
+  }
+
+  /**
+   * Has a key expire so many ms after the transaction's instant (Infinity: never); returns whether it has a value. Reads the value.
+   * @throws VarveError `INVALID_ARGUMENT` unless `ttlMs` is above 0.
+   */
+  expire(key: K, ttlMs: number): boolean {
+    this.ensureWritable()
+    const lives = checkTtl(ttlMs, 'expire')
+    return this.view.touch(this.core.admitKey(key), this.#expiryOf(lives))
+  }
+
+  /** As {@link expire} for several keys; returns how many of them have a value. Keys are checked before anything is done. */
+  expireMany(keys: Iterable<K>, ttlMs: number): number {
+    this.ensureWritable()
+    requireIterable(keys, 'expireMany')
+    const lives = checkTtl(ttlMs, 'expireMany')
+    const admitted = Array.from(keys, (key) => this.core.admitKey(key))
+    this.ensureWritable()
+    const expiresAt = this.#expiryOf(lives)
+    let count = 0
+    for (const key of admitted) if (this.view.touch(key, expiresAt)) count++
+    return count
+  }
+
+  /** Has a key live for ever; returns whether it would have expired. */
+  persist(key: K): boolean {
+    this.ensureWritable()
+    const admitted = this.core.admitKey(key)
+    const expiresAt = this.view.expiry(admitted)
+    return expiresAt !== undefined && expiresAt !== 0 && this.view.touch(admitted, 0)
   }
 
   /** Deletes every key that the transaction sees, and conflicts with keys that others create meanwhile. */

@@ -144,7 +144,8 @@ describe('a definition', () => {
     }
     expect(thrown(() => table('t', null as never))).toBe('INVALID_OPTIONS')
     expect(thrown(() => table('t', 5 as never))).toBe('INVALID_OPTIONS')
-    expect(thrown(() => table('t', { ttl: { defaultMs: 5 } } as never))).toBe('INVALID_OPTIONS')
+    for (const ttl of [5, { defaultMs: 0 }, { defaultMs: NaN }, { defaultMs: '5' }, { sweepIntervalMs: 5 }])
+      expect(thrown(() => table('t', { ttl } as never))).toBe('INVALID_OPTIONS')
   })
 
   it('that is none is refused', () => {

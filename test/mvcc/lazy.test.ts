@@ -70,7 +70,7 @@ describe('LazyReaders', () => {
     engine.writeOne(store, 'b', SET, 1, 8)
     const cursor = engine.scanNewest(store, ALL)
     let txn: Txn | undefined
-    engine.lazy.add({ lazyAt: -1, promote: () => void (txn = engine.beginWaiting()) })
+    engine.lazy.add({ lazyAt: -1, promote: () => void (txn = engine.beginWaiting(-Infinity)) })
     expect(cursor.next()).toBe(true)
     engine.writeOne(store, 'b', SET, 2, 8)
     expect(txn?.snapshot).toBe(2)
@@ -78,7 +78,7 @@ describe('LazyReaders', () => {
     const writer = engine.begin(true, false)
     writer.view(store).set('c', 3, 8)
     let second: Txn | undefined
-    engine.lazy.add({ lazyAt: -1, promote: () => void (second = engine.beginWaiting()) })
+    engine.lazy.add({ lazyAt: -1, promote: () => void (second = engine.beginWaiting(-Infinity)) })
     expect(engine.commit(writer)).toBeNull()
     expect(second?.snapshot).toBe(3)
     expect(cursor.next()).toBe(false)

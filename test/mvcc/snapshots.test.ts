@@ -111,7 +111,7 @@ describe('SnapshotSet', () => {
     const slot = new SnapshotSet().acquire(5)
     expect(slot.garbage).toBeNull()
     const meta = store.needMeta(store.create('k'))
-    const versions = [new Version(meta, 1, 2, 'a', 1, 0, null), new Version(meta, 2, 6, 'b', 1, 0, false, null)]
+    const versions = [new Version(meta, 1, 2, 'a', 1, 0, null), new Version(meta, 2, 6, 'b', 1, 0, null)]
     for (const version of versions) slot.file(version)
     expect(slot.garbage).toEqual(versions)
   })

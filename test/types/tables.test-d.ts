@@ -146,8 +146,10 @@ describe('table()', () => {
     table('t', { value: codecs.string })
     // @ts-expect-error entries is a number
     table('t', { capacity: { entries: '5' } })
-    // @ts-expect-error not in this version
-    table('t', { ttl: { defaultMs: 5 } })
+    // @ts-expect-error a time is a number
+    table('t', { ttl: { defaultMs: '5 min' } })
+    // @ts-expect-error the sweeper is the database's
+    table('t', { ttl: { sweepIntervalMs: 5 } })
     // @ts-expect-error a name is a string
     table(5)
     // @ts-expect-error the codec is of another type than the table
