@@ -33,11 +33,6 @@ export class Lists {
     this.links = grownInt32(this.links, 2 * (grownLength(ids, id) + this.count), -1)
   }
 
-  /** Whether an id is in a list. */
-  has(id: number): boolean {
-    return this.links[2 * (id + this.count)] !== -1
-  }
-
   /** The oldest id of a list, or -1: it is empty. */
   oldest(list: number): number {
     const slot = this.links[2 * list] as number

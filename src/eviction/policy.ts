@@ -5,14 +5,14 @@
  * decides order, never whether: what may not leave yet is proposed, spared, and proposed again later. It holds no keys.
  *
  *   insert ──> resident, in the policy's order ──next()──> candidate ──> evicted(id)   gone; may be remembered by its hash
- *                  ^       access, write                       └───────> spared(id)    back in the order
+ *                  ^       access, write                       └───────> spared(id)    on the bench, tried again
  *                  └───────────────────────────────────────────────────────────────┘
  *              remove(id): gone for another reason (deleted, expired), and not remembered
  *
  * P1  An id is resident from `insert` until `evicted` or `remove`; the other calls are for resident ids only.
  * P2  A round begins with the first `next` after any call but `next` and `spared` (`access` counts where the policy heeds it),
  *     and after every -1. In one round `next` proposes no id twice, and -1 only after every resident id that may be evicted.
- *     It takes O(1) amortised, however many ids are spared.
+ *     It takes O(1) amortised, however many ids are spared; only to learn that none may leave takes a proposal of each.
  * P3  `access` and `write` take O(1) (`write` of `ttl`: O(log n)) and allocate nothing but columns that double. Memory is
  *     typed arrays sized by the largest id; ghosts are hashes, bounded by what is resident.
  * P4  The same calls in the same order (and the same chance) give the same proposals.
