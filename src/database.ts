@@ -16,7 +16,8 @@ import { SampledLatency } from './latency.ts'
 import { release, watchOver } from './leaks.ts'
 import { type Conflict, Engine, type EngineListener, type Txn } from './mvcc/index.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions } from './options.ts'
-import { Snapshot } from './snapshot.ts'
+import { restore } from './restore.ts'
+import { type AnySnapshot, Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
 import { cursorAt, type FeedSource } from './subscription.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
@@ -75,6 +76,8 @@ export interface AnyDatabase {
   /** See {@link Database.tables}. */
   tables(): string[]
   /** See {@link Database.fork}. */
+  /** See {@link Database.restore}. */
+  restore(source: AnySnapshot | string): Promise<void>
   fork(options?: { safe?: boolean }): AnyDatabase
   /** See {@link Database.vacuum}. */
   vacuum(): Promise<{ versions: number; keys: number }>
@@ -264,6 +267,34 @@ export class Database<K, V> implements AnyDatabase {
   async vacuum(): Promise<{ versions: number; keys: number }> {
     this.#ensureOpen()
     return this.#engine.vacuum()
+  /**
+   * Puts the state of a snapshot back, in all tables, as one commit: of this database or of another one, from bytes
+   * ({@link Snapshot.fromBytes}) or from the directory of a backup. What the snapshot does not have is deleted, and tables that it
+   * does not know are emptied; what expires does so when it would have, and what has by now stays away. Only what differs is
+   * written. Both are read in slices, beside reads and writes of others; the commit is one step, as any, and what others have
+   * committed before it is overwritten.
+   * @throws VarveError `CODEC_MISMATCH` if a table has other codecs there, `MEMORY_LIMIT` or `CAPACITY_EXCEEDED` if it does not fit,
+   * `READ_ONLY`, `TRANSACTION_CLOSED` if the snapshot is closed, `INVALID_ARGUMENT`, and what opening and reading a backup may
+   * throw. Then nothing has been changed.
+   */
+  async restore(source: AnySnapshot | string): Promise<void> {
+    this.#ensureOpen()
+    ensureWritableDatabase(this.#state)
+    if (source instanceof Snapshot) return restore(this.#state, this.#tables, source.source)
+    if (typeof source !== 'string' || source === '')
+      throw new VarveError('INVALID_ARGUMENT', 'restore takes a snapshot or the directory of a backup')
+    const [given, injected] = this.#given
+    const backup = await openWith<K, V>(
+      { key: given?.key, value: given?.value, path: source, readOnly: true },
+      injected,
+    )
+    try {
+      await restore(this.#state, this.#tables, backup.snapshot().source)
+    } finally {
+      await backup.close()
+    }
+  }
+
   }
 
   /** Resolves when everything committed so far is on disk, at every durability; in memory, at once. */

@@ -43,7 +43,7 @@ export type {
   TransactionOptions,
 } from './options.ts'
 export type { Reader } from './reader.ts'
-export type { Snapshot } from './snapshot.ts'
+export { type AnySnapshot, Snapshot } from './snapshot.ts'
 export type { Stats, TableStats } from './stats.ts'
 export { type Table, table } from './table.ts'
 export type { Savepoint, Transaction } from './transaction.ts'

@@ -32,6 +32,8 @@ export interface Ground {
   define(name: string, key: string | null, value: string): number
   /** What is there of a table that was found; null if nothing. */
   part(name: string): BasePart | null
+  /** Where entries of a table that was not found are once they leave memory; null: they do not. */
+  readonly emptyPart?: (id: number) => BasePart | null
 }
 
 const NO_GROUND: Ground = {
@@ -154,7 +156,8 @@ export class Tables {
       },
       ttlMs: options.ttl?.defaultMs ?? this.#ttlMs,
     }
-    const store = this.engine.addTable(spec, found === undefined ? null : this.#ground.part(name))
+    const part = found === undefined ? null : this.#ground.part(name)
+    const store = this.engine.addTable(spec, part ?? this.#ground.emptyPart?.(spec.id) ?? null)
     const core = new TableCore<K, V>(this.state, store, options.key)
     this.#cores.set(name, core)
     return core

@@ -252,8 +252,13 @@ export class Engine {
   }
 
   /** Keeps what the base says now readable until the transaction that asked ends. */
-  holdBase(): BaseHold {
-    return (this.base as Base).acquire()
+  holdBase(snapshot: number): BaseHold {
+    return (this.base as Base).acquire(snapshot)
+  }
+
+  /** Which state of a disk lies below memory: another one once entries have come to lie there. */
+  get baseState(): unknown {
+    return this.base instanceof TierBase ? this.base.tier.current : null
   }
 
   /** More is on disk than before: garbage that has waited for it may go. */

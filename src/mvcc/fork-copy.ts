@@ -49,5 +49,6 @@ function copyOne(
     pending.size = from.sizeSeen(id, snapshot)
     pending.expiresAt = from.expiryAt(id, snapshot)
   }
+  if (to.offHeap !== null && stored !== undefined) pending.place = to.offHeap.place(pending.value)
   if (install(to, pending, sequence, null, engine.snapshots)) engine.garbage.addTombstone(to, pending.entry, sequence)
 }

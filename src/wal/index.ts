@@ -1,7 +1,8 @@
 /** What other rooms use of the log. */
 
 export type { LogConfig, LogHooks, LogStart, LogStats, SealedSegment } from './log.ts'
-export type { RecordSink, TableDefinition } from './record.ts'
+export { FRAME_HEADER_BYTES } from './frame.ts'
+export { readUint64, RecordBuffer, RecordReader, type RecordSink, type TableDefinition, writeUint64 } from './record.ts'
 export { openLog, readSegments } from './recovery.ts'
 export { segmentName, segmentOfName } from './segment.ts'
 export { verifyLog } from './verify.ts'

@@ -1,0 +1,312 @@
+import { describe, expect, it } from 'vitest'
+
+import { codecs, type Database, keys, Snapshot, table, type ValueCodec } from '../../src/index.ts'
+import { openWith } from '../../src/database.ts'
+import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import { Random } from '../support/random.ts'
+import { contents, failure, open, refusal, turn } from './fixtures.ts'
+
+const texts: ValueCodec<string> = {
+  name: 'test:text',
+  encode: (value) => new TextEncoder().encode(value),
+  decode: (bytes) => new TextDecoder().decode(bytes),
+}
+const plain = table<string>('plain')
+const own = table<string, string>('own', { value: texts, key: keys.string() })
+const records = table<number, { id: number; name: string }>('records', {
+  value: codecs.struct({ id: 'u32', name: 'string' }),
+})
+
+async function fill(db: Pick<Database<string, number>, 'handle'>): Promise<void> {
+  await db.handle().set('a', 1)
+  await db.handle().set('b', 2)
+  await db.handle(plain).set('object', { list: [1, 'x', null], at: new Date(5) })
+  await db.handle(own).set('text', 'grüße')
+  for (let id = 0; id < 50; id++) await db.handle(records).set(id, { id, name: `name ${id}` })
+}
+
+function everything(db: Pick<Database<string, number>, 'handle'>): unknown {
+  return [
+    contents(db.handle()),
+    contents(db.handle(plain)),
+    contents(db.handle(own)),
+    contents(db.handle(records)).map(([key, { id, name }]) => [key, id, name]),
+  ]
+}
+
+async function spoil(db: Pick<Database<string, number>, 'handle'>): Promise<void> {
+  await db.handle().set('a', 100)
+  await db.handle().delete('b')
+  await db.handle().set('c', 3)
+  await db.handle(plain).clear()
+  await db.handle(own).set('text', 'other')
+  await db.handle(records).set(7, { id: 7, name: 'changed' })
+  await db.handle(records).delete(9)
+  await db.handle(table('later')).set('x', 1)
+}
+
+describe('restore', () => {
+  it('puts the state of a snapshot back, in all tables, as one commit', async () => {
+    const db = open()
+    await fill(db)
+    const before = everything(db)
+    using snapshot = db.snapshot()
+    await spoil(db)
+    const { sequence } = db
+    const commits: number[] = []
+    db.on('commit', ({ keys: written }) => commits.push(written))
+    await db.restore(snapshot)
+    expect(everything(db)).toEqual(before)
+    expect(db.handle(table('later')).size).toBe(0)
+    expect(db.sequence).toBe(sequence + 1)
+    await Promise.resolve()
+    // Only what differs: a, b, c, object, text, 7, 9, x.
+    expect(commits).toEqual([8])
+  })
+
+  it('writes nothing if nothing differs', async () => {
+    const db = open()
+    await fill(db)
+    const { sequence } = db
+    const bytes = db.snapshot().toBytes()
+    await db.restore(Snapshot.fromBytes(bytes))
+    expect(db.sequence).toBe(sequence)
+  })
+
+  it('takes snapshots of another database, whose tables it has or makes', async () => {
+    const db = open()
+    await fill(db)
+    const other = open()
+    await other.handle().set('else', 1)
+    await other.restore(db.snapshot())
+    expect(everything(other)).toEqual(everything(db))
+    await other.handle(records).set(1, { id: 1, name: 'mine' })
+    expect(db.handle(records).get(1)!.name).toBe('name 1')
+  })
+
+  it('refuses tables of other codecs, and has changed nothing then', async () => {
+    const db = open()
+    await fill(db)
+    const other = open()
+    await other.handle().set('stays', 1)
+    other.handle(table('own', { value: codecs.string() }))
+    expect(await refusal(() => other.restore(db.snapshot()))).toBe('CODEC_MISMATCH')
+    expect(contents(other.handle())).toEqual([['stays', 1]])
+    expect(other.tables().sort()).toEqual(['default', 'own'])
+  })
+
+  it('refuses what is no snapshot, closed snapshots, and to write where nothing may be written', async () => {
+    const db = open()
+    expect(await refusal(() => db.restore(5 as never))).toBe('INVALID_ARGUMENT')
+    expect(await refusal(() => db.restore(''))).toBe('INVALID_ARGUMENT')
+    const snapshot = db.snapshot()
+    snapshot.close()
+    expect(await refusal(() => db.restore(snapshot))).toBe('TRANSACTION_CLOSED')
+  })
+
+  it('has read everything: what is in flight follows it or is refused', async () => {
+    const db = open()
+    await db.handle().set('x', 1)
+    await db.handle().set('y', 1)
+    using snapshot = db.snapshot()
+    await db.handle().set('y', 2)
+    const older = db.handle().begin()
+    older.set('x', older.get('y')! + 10)
+    await db.restore(snapshot)
+    // It read y = 2, before the restore, and overwrites an x that the restore has read: no serial order.
+    expect(await refusal(() => older.commit())).toBe('SERIALIZATION_FAILURE')
+    expect(contents(db.handle())).toEqual([
+      ['x', 1],
+      ['y', 1],
+    ])
+    const blind = db.handle().begin()
+    blind.set('z', 5)
+    await db.restore(snapshot)
+    await blind.commit()
+    expect(db.handle().get('z')).toBe(5)
+  })
+
+  it('overwrites what is committed while it reads', async () => {
+    const db = open()
+    await db.handle().transaction((tx) => {
+      for (let i = 0; i < 60_000; i++) tx.set(`k${i}`, i)
+    })
+    using snapshot = db.snapshot()
+    const before = contents(snapshot)
+    const state = { isDone: false }
+    const restoring = db.restore(snapshot).then(() => (state.isDone = true))
+    const random = new Random(7)
+    let during = 0
+    while (!state.isDone) {
+      const key = `k${random.int(70_000)}`
+      during++
+      if (random.chance(0.3)) void db.handle().delete(key)
+      else void db.handle().set(key, -during)
+      await turn()
+    }
+    await restoring
+    expect(during).toBeGreaterThan(2)
+    const after = new Map(contents(db.handle()))
+    const differences = before.filter(([key, value]) => after.get(key) !== value).length
+    // At most what was written in the turn in which it resolved.
+    expect(differences + Math.abs(after.size - before.length)).toBeLessThanOrEqual(2)
+  })
+
+  it('changes nothing if it does not fit', async () => {
+    const db = open({ maplet: { capacity: 10, autoResize: false } })
+    await db.handle().set('mine', 1)
+    const other = open()
+    for (let i = 0; i < 20; i++) await other.handle().set(`k${i}`, i)
+    expect(await refusal(() => db.restore(other.snapshot()))).toBe('CAPACITY_EXCEEDED')
+    expect(contents(db.handle())).toEqual([['mine', 1]])
+  })
+
+  it('puts forks back, and onto forks', async () => {
+    const db = open()
+    await fill(db)
+    const fork = db.fork()
+    await spoil(fork)
+    expect(everything(fork)).not.toEqual(everything(db))
+    await fork.restore(db.snapshot())
+    expect(everything(fork)).toEqual(everything(db))
+    await spoil(fork)
+    await db.restore(fork.snapshot())
+    expect(everything(db)).toEqual(everything(fork))
+    expect((await fork.check()).problems).toEqual([])
+    await fork.close()
+  })
+})
+
+describe('on disk', () => {
+  const inject = (storage: SimulatedStorage) => ({ storage, background: 'inline' as const })
+
+  it('is durable, from snapshots, bytes and backups, of tables that nobody has used', async () => {
+    const storage = new SimulatedStorage({ seed: 3 })
+    const db = await openWith<string, number>({ path: '/db' }, inject(storage))
+    await fill(db)
+    const before = everything(db)
+    await db.backup('/backup')
+    const bytes = db.snapshot().toBytes()
+    await spoil(db)
+    await db.close()
+
+    for (const restore of [
+      (target: Database<string, number>) => target.restore('/backup'),
+      (target: Database<string, number>) => target.restore(Snapshot.fromBytes(bytes)),
+    ]) {
+      const second = await openWith<string, number>({ path: '/db' }, inject(storage))
+      await restore(second)
+      expect((await second.check()).problems).toEqual([])
+      await second.close()
+      const third = await openWith<string, number>({ path: '/db' }, inject(storage))
+      expect(everything(third)).toEqual(before)
+      await spoil(third)
+      await third.close()
+    }
+    const readOnly = await openWith<string, number>({ path: '/db', readOnly: true }, inject(storage))
+    expect(await refusal(() => readOnly.restore('/backup'))).toBe('READ_ONLY')
+    await readOnly.close()
+    const last = await openWith<string, number>({ path: '/db' }, inject(storage))
+    expect(await refusal(() => last.restore('/db'))).toBe('LOCKED')
+    expect(['IO', 'INVALID_OPTIONS']).toContain(await refusal(() => last.restore('/nowhere')))
+    await last.close()
+  })
+
+  it('is all there or not at all after a crash', async () => {
+    const seen = new Set<string>()
+    for (let seed = 1; seed <= 40; seed++) {
+      let storage = new SimulatedStorage({ seed })
+      const source = open()
+      for (let i = 0; i < 300; i++) await source.handle().set(`k${i}`, 1)
+      const db = await openWith<string, number>({ path: '/db' }, inject(storage))
+      await db.handle().transaction((tx) => {
+        for (let i = 100; i < 400; i++) tx.set(`k${i}`, 2)
+      })
+      let isAcknowledged = false
+      // It never settles if the machine goes down first.
+      void db.restore(source.snapshot()).then(
+        () => (isAcknowledged = true),
+        () => false,
+      )
+      for (let turns = seed % 12; turns > 0; turns--) await new Promise((resolve) => setImmediate(resolve))
+      const wasAcknowledged = isAcknowledged
+      storage = storage.crash()
+      const after = await openWith<string, number>({ path: '/db' }, inject(storage))
+      const all = contents(after.handle())
+      const state = JSON.stringify(all.map(([, value]) => value))
+      expect([JSON.stringify(Array(300).fill(1)), JSON.stringify(Array(300).fill(2))]).toContain(state)
+      if (wasAcknowledged) expect(all[0]![1]).toBe(1)
+      seen.add(state)
+      await after.close()
+    }
+    expect(seen.size).toBe(2)
+  })
+})
+
+describe('a snapshot in bytes', () => {
+  it('reads as the snapshot did, table by table', async () => {
+    const db = open()
+    await fill(db)
+    const snapshot = db.snapshot()
+    const copy = Snapshot.fromBytes<string, number>(snapshot.toBytes())
+    await spoil(db)
+    expect([copy.sequence, copy.createdAt, copy.size]).toEqual([snapshot.sequence, snapshot.createdAt, 2])
+    expect(contents(copy)).toEqual(contents(snapshot))
+    expect(contents(copy.table(plain))).toEqual(contents(snapshot.table(plain)))
+    expect(contents(copy.table(own))).toEqual(contents(snapshot.table(own)))
+    expect(copy.table(records).get(7)!.name).toBe('name 7')
+    expect([...copy.keys({ gt: 'a', reverse: true })]).toEqual(['b'])
+    expect(await refusal(() => copy.table(table('own', { value: codecs.string() })))).toBe('CODEC_MISMATCH')
+    // Once more, from what was read.
+    expect(contents(Snapshot.fromBytes(copy.toBytes()))).toEqual(contents(snapshot))
+    copy.close()
+    expect(await refusal(() => copy.get('a'))).toBe('TRANSACTION_CLOSED')
+    snapshot.close()
+  })
+
+  it('is told the codecs of the default table if they are not the default ones', async () => {
+    const db = open<string, string>({ key: keys.string(), value: texts })
+    await db.handle().set('a', 'x')
+    const bytes = db.snapshot().toBytes()
+    expect(Snapshot.fromBytes(bytes, { key: keys.string(), value: texts }).get('a')).toBe('x')
+    expect(await refusal(() => Snapshot.fromBytes(bytes, {}))).toBe('CODEC_MISMATCH')
+    expect(await refusal(() => Snapshot.fromBytes(bytes).get('a'))).toBe('CODEC_MISMATCH')
+    const other = open<string, string>({ key: keys.string(), value: texts })
+    await other.restore(Snapshot.fromBytes(bytes))
+    expect(other.handle().get('a')).toBe('x')
+  })
+
+  it('may be empty, and may be large', async () => {
+    const empty = Snapshot.fromBytes(open().snapshot().toBytes())
+    expect([empty.size, empty.sequence]).toEqual([0, 0])
+    const db = open<number, string>()
+    await db.handle().transaction((tx) => {
+      for (let i = 0; i < 40_000; i++) tx.set(i, 'x'.repeat(i % 200))
+    })
+    const copy = Snapshot.fromBytes<number, string>(db.snapshot().toBytes())
+    expect(copy.size).toBe(40_000)
+    expect(contents(copy)).toEqual(contents(db.handle()))
+  })
+
+  it('is refused as damaged whatever byte is changed, lost or added', async () => {
+    const db = open()
+    await fill(db)
+    const bytes = db.snapshot().toBytes()
+    const random = new Random(11)
+    for (let at = 0; at < bytes.length; at += at < 80 ? 1 : 13) {
+      const damaged = bytes.slice()
+      damaged[at]! ^= 1 + random.int(255)
+      const error = await failure(() => Snapshot.fromBytes(damaged))
+      expect(error.code).toBe('CORRUPTION')
+    }
+    for (let length = 0; length < bytes.length; length += 1 + random.int(40)) {
+      expect(await refusal(() => Snapshot.fromBytes(bytes.subarray(0, length)))).toBe('CORRUPTION')
+    }
+    expect(await refusal(() => Snapshot.fromBytes(Buffer.concat([bytes, bytes])))).toBe('CORRUPTION')
+    for (let i = 0; i < 200; i++) {
+      const noise = Uint8Array.from({ length: random.int(300) }, () => random.int(256))
+      expect(await refusal(() => Snapshot.fromBytes(noise))).toBe('CORRUPTION')
+    }
+    expect(await refusal(() => Snapshot.fromBytes('x' as never))).toBe('INVALID_ARGUMENT')
+  })
+})
