@@ -494,7 +494,7 @@ export class TableStore {
   }
 
   /** Of every version, head or chained. */
-  private *storedForms(): Generator<unknown> {
+  private *storedForms(): Generator {
     for (let leaf: Leaf<Key, number> | null = this.index.first; leaf !== null; leaf = leaf.next) {
       for (const id of leaf.values) {
         yield this.headOf(id)

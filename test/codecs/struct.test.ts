@@ -2,7 +2,7 @@
 import { inspect, isDeepStrictEqual } from 'node:util'
 import { describe, expect, it } from 'vitest'
 
-import { codecs, joinedCodecName, residentOf } from '../../src/codecs/index.ts'
+import { codecs, joinedCodecName, residentOf, type ValueCodec } from '../../src/codecs/index.ts'
 
 const orders = codecs.struct({
   id: 'u32',
@@ -269,6 +269,56 @@ describe('optional fields', () => {
     expect(deep.decode(shallow.encode({ at: { x: 1 }, name: 'n' }))).toEqual({ at: { x: 1 }, name: 'n' })
     expect(shallow.decode(deep.encode({ at: { x: 1, label: 'l' }, name: 'n' }))).toEqual({ at: { x: 1 }, name: 'n' })
   })
+})
+
+describe('bytes', () => {
+  function u32(...words: number[]): Uint8Array {
+    return new Uint8Array(Uint32Array.from(words).buffer)
+  }
+
+  const blobs = codecs.struct({ list: 'bytes[]' })
+  const numbers = codecs.struct({ list: 'u32[]' })
+  const hints = codecs.struct({ a: 'u32?', b: 'u32?' })
+  const pair = codecs.struct({ a: 'bytes', b: 'bytes' })
+  const inner = codecs.struct({ in: { a: 'bytes' } })
+
+  it('are laid out as they are documented', () => {
+    expect(numbers.encode({ list: [7, 8] })).toEqual(u32(12, 12, 2, 7, 8))
+    expect(blobs.encode({ list: [Uint8Array.of(1, 0, 0), Uint8Array.of(2)] })).toEqual(
+      u32(12, 12, 2, 3, 4, 0x0200_0001),
+    )
+  })
+
+  it.each([
+    ['with elements that lie over each other', blobs, u32(12, 12, 3, 8, 0, 8, 5, 5)],
+    ['with an element that ends outside', blobs, u32(12, 12, 1, 5, 0)],
+    ['with more elements than there is room for', numbers, u32(12, 12, 3, 1, 2)],
+    ['with more elements than anything has room for', numbers, u32(12, 12, 0xffff_ffff, 1, 2)],
+    ['with a gap before an array', numbers, u32(12, 16, 1, 0, 2)],
+    ['with something behind', numbers, u32(12, 12, 1, 1, 2)],
+    ['with contents that lie over each other', pair, u32(20, 20, 4, 20, 4, 5)],
+    ['with a fixed part longer than they are', hints, u32(100, 3)],
+    ['with a fixed part too short for itself', numbers, u32(3, 12, 0)],
+    ['with a fixed part too short for what is required', numbers, u32(8, 0, 0)],
+    ['with a struct inside that is longer than there is room for', inner, u32(12, 16, 24, 0, 12, 12, 4)],
+    ['with a struct inside whose content lies outside', inner, u32(12, 16, 12, 0, 12, 12, 4, 1)],
+    ['too short for anything', numbers, Uint8Array.of(4, 0, 0)],
+    ['that are none', numbers, new Uint8Array(0)],
+  ] as [string, ValueCodec<unknown>, Uint8Array][])('%s are refused', (_name, codec, bytes) => {
+    // Not at the beginning of the memory that is shared, where some mistakes would not show.
+    for (let i = 0; i < 3; i++) {
+      codec.decode(
+        codec === hints ? hints.encode({}) : codec === numbers ? numbers.encode({ list: [] }) : sample(codec),
+      )
+      expect(attempt(() => codec.decode(bytes)).code).toBe('CODEC_MISMATCH')
+    }
+  })
+
+  function sample(codec: ValueCodec<unknown>): Uint8Array {
+    if (codec === blobs) return blobs.encode({ list: [] })
+    if (codec === pair) return pair.encode({ a: new Uint8Array(200), b: new Uint8Array(0) })
+    return inner.encode({ in: { a: new Uint8Array(200) } })
+  }
 })
 
 describe('names of codecs', () => {
