@@ -50,7 +50,7 @@ export class FeedWrite {
   readonly value: unknown
   /** ms since the epoch; 0: never. */
   readonly expiresAt: number
-  /** Stored form of what was there; undefined: nothing, or what had expired; {@link UNKNOWN}. */
+  /** Stored form of what was there; undefined: nothing, or what had expired for a writer; {@link UNKNOWN}. */
   readonly before: unknown
   /** Its place among the writes of its commit, from 0. */
   readonly ordinal: number
@@ -167,7 +167,9 @@ export class Feed {
     if (!concerns && this.wholeReaders === 0) return
     let before: unknown = UNKNOWN
     if (this.beforeReaders > 0) {
-      before = entry >= 0 && store.isLive(entry, timeMs) ? store.detach(store.headOf(entry)) : undefined
+      // What had expired was absent to whoever overwrote it; it is what the sweeper takes away.
+      const isSeen = entry >= 0 && (kind === DELETE || store.isLive(entry, timeMs))
+      before = isSeen ? store.detach(store.headOf(entry)) : undefined
       if (before !== undefined) {
         const chunk = store.chunks[entry >>> CHUNK_BITS] as Chunk
         this.draftBytes += weightOf(store, key, before, chunk.sizeAt(entry & CHUNK_MASK))

@@ -35,8 +35,9 @@ export async function orWaits<T>(promise: Promise<T>, turns = 10): Promise<T | '
   return Promise.race([promise, waits()])
 }
 
+/** Waits until something holds; gives up after a few seconds. */
 export async function until(holds: () => boolean): Promise<void> {
-  while (!holds()) await sleep(1)
+  for (let i = 0; i < 3000 && !holds(); i++) await sleep(1)
 }
 
 /** A commit in one line: its sequence, and what it did. */
