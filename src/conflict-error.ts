@@ -1,5 +1,5 @@
 /** Turns the engine's refusal into an error that explains itself. Made only when somebody will see it: it is not free. */
-import { type ConflictReport, SerializationError, type TransactionError, WriteConflictError } from './errors.ts'
+import { type ConflictReport, SerializationError, TransactionError, WriteConflictError } from './errors.ts'
 import { formatKey, releaseKey } from './keys/index.ts'
 import type { Conflict, ConflictStep } from './mvcc/index.ts'
 
@@ -8,6 +8,7 @@ const WHY = { ww: 'overwrote', wr: 'read from' } as const
 
 export function conflictError(conflict: Conflict): TransactionError {
   const report = conflictReport(conflict)
+  if (conflict.reason === 'evicted') return new TransactionError('SNAPSHOT_TOO_OLD', describe(conflict), report)
   const Class = conflict.overOneKey ? WriteConflictError : SerializationError
   return new Class(conflict.overOneKey ? 'WRITE_CONFLICT' : 'SERIALIZATION_FAILURE', describe(conflict), report)
 }
@@ -34,6 +35,10 @@ function describe(conflict: Conflict): string {
       return `${victim} gave way to a transaction that had lost too often; ${again}`
     case 'graph-full':
       return `${victim} was refused because too many transactions are in flight to decide exactly (one has been open for very long); ${again}`
+    case 'evicted': {
+      const [step] = conflict.steps
+      return `${victim} read ${step === undefined ? 'a key' : place(step)}, which was evicted since its snapshot; ${again}`
+    }
     case 'overwritten': {
       const [step] = conflict.steps
       return `${victim} wrote ${step === undefined ? 'a key' : place(step)}, which was changed since its snapshot; ${again}`

@@ -15,6 +15,8 @@ import { Handle } from './handle.ts'
 import { SampledLatency } from './latency.ts'
 import { release, watchOver } from './leaks.ts'
 import { type Conflict, Engine, type EngineListener, type Txn } from './mvcc/index.ts'
+import { releaseKey } from './keys/index.ts'
+import { memoryOf, relieveByCheckpoints } from './memory.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions } from './options.ts'
 import { restore } from './restore.ts'
 import { type AnySnapshot, Snapshot } from './snapshot.ts'
@@ -75,9 +77,9 @@ export interface AnyDatabase {
   handle<K, V>(table: Table<K, V>): Handle<K, V>
   /** See {@link Database.tables}. */
   tables(): string[]
-  /** See {@link Database.fork}. */
   /** See {@link Database.restore}. */
   restore(source: AnySnapshot | string): Promise<void>
+  /** See {@link Database.fork}. */
   fork(options?: { safe?: boolean }): AnyDatabase
   /** See {@link Database.vacuum}. */
   vacuum(): Promise<{ versions: number; keys: number }>
@@ -158,10 +160,12 @@ export class Database<K, V> implements AnyDatabase {
       now,
       random: injected.random ?? Math.random,
       graphCap: injected.graphCap ?? GRAPH_CAP,
+      sweepIntervalMs: this.options.ttl.sweepIntervalMs,
       vacuumIntervalMs: this.options.vacuum === false ? null : this.options.vacuum.intervalMs,
       maxTransactionAgeMs: this.options.maxTransactionAgeMs,
       maxSnapshotAgeMs: this.options.maxSnapshotAgeMs,
       feedBytes: injected.feedBytes ?? FEED_BYTES,
+      memory: stand === null ? memoryOf(resolved, disk !== null, injected.random ?? Math.random) : null,
     })
     this.#engine.listener = this.#listener()
     if (disk !== null) disk.listener = this.#diskListener()
@@ -179,9 +183,10 @@ export class Database<K, V> implements AnyDatabase {
       retries: 0,
       commitLatency: new SampledLatency(now),
     }
+    if (disk !== null) relieveByCheckpoints(this.#state, disk.directory)
     this.#openedAtMs = now()
     const ground = disk === null ? (stand?.ground ?? null) : diskGround(disk, this.#engine, resolved.readOnly)
-    this.#tables = new Tables(this.#state, ground, resolved.maplet, injected.random)
+    this.#tables = new Tables(this.#state, ground, resolved, injected.random)
     this.#main = this.#tables.define<K, V>(DEFAULT_TABLE, options ?? {})
     if (stand !== null) {
       stand.fill(this.#tables)
@@ -263,10 +268,6 @@ export class Database<K, V> implements AnyDatabase {
     }
   }
 
-  /** Removes all garbage that may go now; resolves to how many versions and keys went. Never blocks for more than a few ms. */
-  async vacuum(): Promise<{ versions: number; keys: number }> {
-    this.#ensureOpen()
-    return this.#engine.vacuum()
   /**
    * Puts the state of a snapshot back, in all tables, as one commit: of this database or of another one, from bytes
    * ({@link Snapshot.fromBytes}) or from the directory of a backup. What the snapshot does not have is deleted, and tables that it
@@ -295,6 +296,10 @@ export class Database<K, V> implements AnyDatabase {
     }
   }
 
+  /** Removes all garbage that may go now; resolves to how many versions and keys went. Never blocks for more than a few ms. */
+  async vacuum(): Promise<{ versions: number; keys: number }> {
+    this.#ensureOpen()
+    return this.#engine.vacuum()
   }
 
   /** Resolves when everything committed so far is on disk, at every durability; in memory, at once. */
@@ -443,6 +448,7 @@ export class Database<K, V> implements AnyDatabase {
     const error = databaseClosed()
     this.#state.closed = error
     this.#engine.shutdown(error)
+    this.#engine.residency.close()
     try {
       await this.#disk?.directory.close()
     } finally {
@@ -481,6 +487,7 @@ export class Database<K, V> implements AnyDatabase {
       },
       poisoned: (error) => {
         this.#state.closed ??= error
+        this.#engine.residency.close()
         this.#engine.terminateBeyond(this.#state.log?.synced ?? 0, error)
         this.#endFeed(error)
         this.#events.emit('poisoned', { error })
@@ -504,6 +511,9 @@ export class Database<K, V> implements AnyDatabase {
         }
       },
       vacuumed: (versions, keys) => events.emit('vacuum', { versions, keys }),
+      evicted: (store, key, bytes, reason) => {
+        if (events.has('evict')) events.emit('evict', { table: store.spec.name, key: releaseKey(key), bytes, reason })
+      },
     }
   }
 }
@@ -520,6 +530,8 @@ function diskGround({ directory }: Disk, engine: Engine, readOnly: boolean): Gro
       if (entry === undefined || !directory.tier.has(entry.id)) return null
       return { table: engine.tierTable(entry.id), size: entry.entries, bytes: entry.bytes, empty: false }
     },
+    emptyPart: (id) =>
+      readOnly || !engine.residency.pins ? null : { table: engine.tierTable(id), size: 0, bytes: 0, empty: true },
   }
 }
 

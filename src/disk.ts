@@ -4,6 +4,7 @@ import { randomFillSync } from 'node:crypto'
 import { type CheckpointReport, Directory, type DirectoryHooks } from './durability/index.ts'
 import type { VarveError } from './errors.ts'
 import type { EngineDisk } from './mvcc/index.ts'
+import { cacheBytesOf, checkpointBytesOf } from './memory.ts'
 import type { ResolvedOptions } from './options.ts'
 import { inlineBackground } from './runs/index.ts'
 import { NodeStorage, type Storage } from './storage/index.ts'
@@ -45,7 +46,8 @@ export async function openDisk(
     wal: options.wal,
     readOnly: options.readOnly,
     falsePositiveRate: options.maplet.falsePositiveRate,
-    checkpointBytes: injected.checkpointBytes,
+    cacheBytes: cacheBytesOf(options),
+    checkpointBytes: injected.checkpointBytes ?? checkpointBytesOf(options),
     tailBytes: injected.tailBytes,
     now,
     random: random === undefined ? randomFillSync : (target): void => fill(target, random),

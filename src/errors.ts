@@ -92,9 +92,10 @@ export interface ConflictReport {
    * - `cycle`: committing it would close the dependency cycle in `edges`.
    * - `overwritten`: a key it wrote was changed since its snapshot (isolation `snapshot`).
    * - `favoured`: it would have invalidated a transaction that had lost too often.
+   * - `evicted`: it asked for a value of its snapshot that was evicted; the error is `SNAPSHOT_TOO_OLD`.
    * - `graph-full`: too many transactions were in flight to decide exactly.
    */
-  readonly reason: 'cycle' | 'overwritten' | 'favoured' | 'graph-full'
+  readonly reason: 'cycle' | 'overwritten' | 'favoured' | 'evicted' | 'graph-full'
   /** The cycle, edge by edge; each begins where the one before ends. */
   readonly edges: readonly ConflictEdge[]
   /** Ids of the transactions in the cycle. */

@@ -5,6 +5,7 @@ import { channelOf } from './diagnostics.ts'
 import type { CheckpointReport } from './durability/index.ts'
 import { VarveError } from './errors.ts'
 import type { ConflictReport } from './errors.ts'
+import type { EvictionReason } from './mvcc/index.ts'
 
 /** Payloads by event. */
 export interface DatabaseEvents {
@@ -16,13 +17,23 @@ export interface DatabaseEvents {
   vacuum: { readonly versions: number; readonly keys: number }
   /** A checkpoint or merge of runs has ended; with an `error` it left everything as it was and is tried again. */
   checkpoint: CheckpointReport
+  /**
+   * An entry has left memory: for want of room (`limit`) or by {@link Handle.evict} (`manual`). In memory it is gone, with a `path` it
+   * is still on disk. `bytes`: what it counted for.
+   */
+  evict: {
+    readonly table: string
+    readonly key: unknown
+    readonly bytes: number
+    readonly reason: EvictionReason
+  }
   /** Writing or syncing has failed: nothing is acknowledged any more until the database is reopened. */
   poisoned: { readonly error: VarveError }
   /** `close()` has finished. */
   close: Record<string, never>
 }
 
-const NAMES = ['commit', 'abort', 'vacuum', 'checkpoint', 'poisoned', 'close'] as const
+const NAMES = ['commit', 'abort', 'evict', 'vacuum', 'checkpoint', 'poisoned', 'close'] as const
 
 type Listener = (payload: never) => void
 

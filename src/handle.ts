@@ -2,6 +2,7 @@
 import { AsyncEntry } from './async-entry.ts'
 import { conflictError } from './conflict-error.ts'
 import { HandleIterator } from './handle-iterator.ts'
+import { type EntryInfo, inspect } from './inspect.ts'
 import { Stream } from './iterate.ts'
 import { type Bounds, type Key, type Range, resolveRange } from './keys/index.ts'
 import { watchOver } from './leaks.ts'
@@ -186,7 +187,7 @@ export class Handle<K, V> implements Reader<K, V> {
         core.state.engine.writeOne(core.store, admitted, SET, stored, size, ttlMs)
         return DONE
       }
-      return log.crowded
+      return log.crowded || core.state.engine.residency.crowded
         ? this.#setWhenRoom(admitted, stored, size, ttlMs)
         : this.#setNow(admitted, stored, size, ttlMs)
     } catch (error) {
@@ -356,6 +357,26 @@ export class Handle<K, V> implements Reader<K, V> {
   watch(what: Range<K> | { key: K }, options?: WatchOptions): AsyncIterableIterator<Change<K, V>> {
     this.#ensureOpen()
     return openWatch(this.#core.state.feed, this.#core, what, options)
+  }
+
+  /**
+   * Has a key leave memory, under every eviction policy; returns whether it did. In memory it is gone then, as one commit, and a
+   * snapshot opened before that reads it gets `SNAPSHOT_TOO_OLD`. With a `path` nothing is lost: the next read loads it again. There it
+   * stays if it is not in memory, if a checkpoint has yet to write it, or if an open transaction or snapshot needs it here.
+   * @throws VarveError `INVALID_KEY`, `CLOSED`, `INVALID_ARGUMENT` from inside a merge operator.
+   */
+  evict(key: K): boolean {
+    this.#ensureOpen()
+    const { state, store } = this.#core
+    return state.engine.evict(store, this.#core.admitKey(key))
+  }
+
+  /**
+   * What is known of each entry of a range, in key order, as of the first step: its size, whether it is in memory, how often it was
+   * used. Loads nothing, counts as no use, and takes part in no conflict.
+   */
+  inspect(range?: Range<K>): IterableIterator<EntryInfo<K>> {
+    return inspect(this.#core, this.#scanBounds(range))
   }
 
   #facade(txn: Txn, managed: boolean): Transaction<K, V> {

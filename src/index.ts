@@ -27,13 +27,16 @@ export {
   WriteConflictError,
 } from './errors.ts'
 export type { DatabaseEvents } from './events.ts'
+export type { EvictionName } from './eviction/index.ts'
 export type { Handle } from './handle.ts'
+export type { EntryInfo } from './inspect.ts'
 export { type Key, type KeyCodec, keys, type KeyPrefix, type Range } from './keys/index.ts'
 export { type MergeOperator, merges } from './maplet/index.ts'
 export { type MapOptions, type Maps, maps } from './maps.ts'
 export type {
   DatabaseOptions,
   Durability,
+  ExpiryOptions,
   FlushOptions,
   Isolation,
   LogOptions,
@@ -41,6 +44,7 @@ export type {
   TableMapletOptions,
   TableOptions,
   TransactionOptions,
+  WriteOptions,
 } from './options.ts'
 export type { Reader } from './reader.ts'
 export { type AnySnapshot, Snapshot } from './snapshot.ts'

@@ -9,6 +9,7 @@ import { resolve } from 'node:path'
 
 import type { ValueCodec } from './codecs/index.ts'
 import { type TransactionError, VarveError } from './errors.ts'
+import type { EvictionName } from './eviction/index.ts'
 import type { KeyCodec } from './keys/index.ts'
 import type { MergeOperator } from './maplet/index.ts'
 
@@ -105,6 +106,18 @@ export interface DatabaseOptions<K, V> extends Omit<TableOptions<K, V>, 'capacit
    * removed only by {@link Database.vacuum}.
    */
   vacuum?: { intervalMs: number } | false | undefined
+  /**
+   * Most bytes of keys, values and old versions in memory, as `sizeOf` or an estimate counts them, and on disk of the blocks read
+   * with them (a quarter, at most 32 MiB). Beyond it `eviction` chooses who leaves: for good in memory, with a `path` until it is
+   * read again. At least 1. Default: no limit.
+   */
+  maxMemoryBytes?: number | undefined
+  /**
+   * Who leaves first when there is no room: the least recently used (`lru`), the least often used of late (`lfu`), any (`random`),
+   * what two adaptive lists say (`arc`: Megiddo and Modha 2003), what three queues say (`s3fifo`: Yang et al. 2023), what expires
+   * soonest and never what does not expire (`ttl`), or only what {@link Handle.evict} names (`manual`). Default `lru`.
+   */
+  eviction?: EvictionName | undefined
   /** Layout of the hash filter of every table. */
   maplet?: TableMapletOptions | undefined
   /** Expiry. Default: what is written without `ttlMs` lives for ever. */
@@ -163,6 +176,10 @@ export interface ResolvedOptions {
   readonly isolation: Isolation
   /** See {@link DatabaseOptions.vacuum}. */
   readonly vacuum: { readonly intervalMs: number } | false
+  /** Bytes; Infinity if there is no limit. See {@link DatabaseOptions.maxMemoryBytes}. */
+  readonly maxMemoryBytes: number
+  /** See {@link DatabaseOptions.eviction}. */
+  readonly eviction: EvictionName
   /** See {@link DatabaseOptions.maplet}. */
   readonly maplet: { readonly capacity: number; readonly falsePositiveRate: number; readonly autoResize: boolean }
   /** See {@link DatabaseOptions.ttl}; `defaultMs` is Infinity if there is none. */
@@ -191,7 +208,9 @@ const DEFAULT_SWEEP_MS = 1000
 const DEFAULT_FALSE_POSITIVES = 0.001
 
 /** What the full contract names and this version does not have; named so that the message can say so. */
-const LATER = new Set(['maxMemoryBytes', 'eviction', 'wal.retain'])
+const LATER = new Set(['wal.retain'])
+
+const EVICTION_NAMES: readonly EvictionName[] = ['lru', 'lfu', 'random', 'arc', 's3fifo', 'ttl', 'manual']
 
 const DEFAULT_FLUSH = { intervalMs: 1000, commits: 1000, bytes: 8 * 2 ** 20 }
 const DEFAULT_SEGMENT_BYTES = 4 * 2 ** 20
@@ -280,6 +299,8 @@ const DATABASE_KEYS = [
   'vacuum',
   'maplet',
   'ttl',
+  'maxMemoryBytes',
+  'eviction',
   'maxTransactionAgeMs',
   'maxSnapshotAgeMs',
   'clock',
@@ -328,6 +349,8 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   review.number(given['maxTransactionAgeMs'], 'maxTransactionAgeMs', 0, 'ms')
   review.number(given['maxSnapshotAgeMs'], 'maxSnapshotAgeMs', 0, 'ms')
   review.fn(given['clock'], 'clock')
+  review.number(given['maxMemoryBytes'], 'maxMemoryBytes', 1, 'bytes')
+  review.oneOf(given['eviction'], EVICTION_NAMES, 'eviction')
   const maplet = review.object(given['maplet'], 'maplet') ?? {}
   reviewMaplet(review, maplet)
   reviewExpiry(review, review.object(given['ttl'], 'ttl') ?? {})
@@ -366,6 +389,8 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
       defaultMs: options?.ttl?.defaultMs ?? Infinity,
       sweepIntervalMs: options?.ttl?.sweepIntervalMs ?? DEFAULT_SWEEP_MS,
     }),
+    maxMemoryBytes: options?.maxMemoryBytes ?? Infinity,
+    eviction: options?.eviction ?? 'lru',
     maxTransactionAgeMs: options?.maxTransactionAgeMs ?? Infinity,
     maxSnapshotAgeMs: options?.maxSnapshotAgeMs ?? Infinity,
     clock: options?.clock ?? Date.now,

@@ -78,11 +78,24 @@ function conclude<T, R>(
     if (!isThenable(result)) return Promise.resolve(acknowledge(state, txn, result, then))
     return Promise.resolve(result).then(
       (value) => acknowledge(state, txn, value, then),
-      (error: unknown) => giveUp(state, txn, error),
+      (error: unknown) => failed(state, txn, error, then),
     )
   } catch (error) {
-    return giveUp(state, txn, error)
+    return failed(state, txn, error, then)
   }
+}
+
+/** A callback that passes on that what it asked for has been evicted is run again, like one that was refused. */
+async function failed<T, R>(
+  state: DatabaseState,
+  txn: Txn,
+  error: unknown,
+  then: (value: T, conflict: Conflict | null) => R | PromiseLike<R>,
+): Promise<R> {
+  const { outdated } = txn
+  if (outdated === null || error !== outdated.error || txn.endedBy !== null) return giveUp(state, txn, error)
+  state.engine.rollback(txn)
+  return then(undefined as T, outdated.conflict)
 }
 
 /** Commits, waits for the log, and passes the outcome on. A refusal is passed on at once: what it saw is run again. */
@@ -166,7 +179,8 @@ async function retry<T>(
   try {
     for (let runs = 1; ; runs++) {
       // A reader runs again on a safe snapshot, which is never refused: that is no loss, however few retries are allowed.
-      if (conflict.reason !== 'favoured' && options.readOnly === false) losses++
+      const isEvicted = conflict.reason === 'evicted'
+      if (isEvicted || (conflict.reason !== 'favoured' && options.readOnly === false)) losses++
       if (losses > options.retries) {
         // It tells of what others have committed, so that must be durable.
         await settled(state, engine.clock)
@@ -181,7 +195,8 @@ async function retry<T>(
       }
       await pause(conflict, losses, favour !== null, engine)
       if (state.closed !== null) throw state.closed
-      const txn = beginAttempt(state, options, false, options.readOnly === true)
+      // Where something was evicted that a snapshot needs, only a newer snapshot helps.
+      const txn = beginAttempt(state, options, false, options.readOnly === true && !isEvicted)
       favour?.attach(txn)
       const run = favour === null ? attempt : favouredAttempt(favour, attempt)
       const outcome = await conclude(state, txn, run, (value, refusal) => ({ value, refusal }))
@@ -301,9 +316,11 @@ export function runSync<T>(state: DatabaseState, options: ResolvedTransactionOpt
   }
 }
 
-/** One tick cannot wait for room on a full disk, so a transaction that would need it is refused before it has happened. */
-function throwIfNoRoom({ log }: DatabaseState, txn: Txn): void {
-  if (log !== null && log.obstacle !== null && txn.hasWrites) throw log.obstacle
+/** One tick cannot wait for room, on a full disk or in memory, so a transaction that would need it is refused before it has happened. */
+function throwIfNoRoom({ log, engine }: DatabaseState, txn: Txn): void {
+  if (log === null || !txn.hasWrites) return
+  if (log.obstacle !== null) throw log.obstacle
+  if (engine.residency.crowded) throw engine.residency.crowdedError()
 }
 
 /** Has the thread wait until everything a transaction wrote and read is durable. */

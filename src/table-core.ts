@@ -53,14 +53,17 @@ export function settled(state: DatabaseState, sequence: number): Promise<void> |
   return state.log === null ? null : state.log.settledAt(sequence)
 }
 
-/** Whether a commit has to wait: too much waits for the disk already, or there is no room in the log. */
+/** Whether a commit has to wait: too much waits for the disk already, in memory or in the log, or there is no room in the log. */
 export function isCrowded(state: DatabaseState): boolean {
-  return state.log !== null && state.log.crowded
+  return state.log !== null && (state.log.crowded || state.engine.residency.crowded)
 }
 
 /** Waits until it has not. Throws what ended the database meanwhile. */
 export async function waitForRoom(state: DatabaseState): Promise<void> {
-  while (isCrowded(state)) await state.log?.room()
+  while (isCrowded(state) && state.closed === null) {
+    const { log } = state
+    await (log !== null && log.crowded ? log.room() : state.engine.residency.relief())
+  }
   if (state.closed !== null) throw state.closed
 }
 

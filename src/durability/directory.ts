@@ -26,6 +26,8 @@ import { Sources } from './sources.ts'
 import { verifyFiles } from './verify.ts'
 
 const DEFAULT_TAIL_BYTES = 256 * 1024
+/** What a reader of the files sees of commits through the tier: none. */
+const FILES_ONLY = -1
 
 /** What a directory opened for writing has, and one opened for reading has not. */
 interface Writing {
@@ -226,7 +228,7 @@ export class Directory {
       }
       const { manifest, version } = await this.#root.hold((value) => ({
         manifest: value,
-        version: this.tier.acquire(),
+        version: this.tier.acquire(FILES_ONLY),
       }))
       try {
         const { storage, random } = this.#options

@@ -78,7 +78,8 @@ export async function verifyFiles(job: Verification): Promise<VerifyReport> {
   const findings = new Findings(job.onProgress)
   const { manifest, version } = await job.root.hold((value) => ({
     manifest: value,
-    version: job.sources.tier.acquire(),
+    // It reads the files, and no commit through the tier.
+    version: job.sources.tier.acquire(-1),
   }))
   try {
     findings.totalBytes = await bytesOf(job, manifest)

@@ -22,8 +22,11 @@ export interface Base {
   readonly floor: number
   /** Whether it stays as it is for ever, so that what was deleted above it is never deleted in it. */
   readonly isFixed: boolean
-  acquire(): BaseHold
+  /** `snapshot`: the newest commit that the reader sees. */
+  acquire(snapshot: number): BaseHold
   release(hold: BaseHold): void
+  /** Whether a write of that commit may leave memory: every reader who should see it finds it in the base, now and later. */
+  covers(sequence: number): boolean
 }
 
 /** The base of one table. The fields tell of what {@link find} found last. */
@@ -76,8 +79,12 @@ export class TierBase implements Base {
     return this.tier.floor
   }
 
-  acquire(): BaseHold {
-    return this.tier.acquire()
+  acquire(snapshot: number): BaseHold {
+    return this.tier.acquire(snapshot)
+  }
+
+  covers(sequence: number): boolean {
+    return this.tier.covers(sequence)
   }
 
   release(hold: BaseHold): void {

@@ -31,10 +31,13 @@ export class Chunk {
   expiries: Float64Array | null = null
   /** As of which version of the table's watchers an entry is known to concern none of them; 0: it was not asked. */
   unwatched: Uint32Array | null = null
+  /** How many noted reads of active transactions keep an entry in memory; null where nothing else would take it away. */
+  pins: Uint32Array | null
   capacity: number
 
   constructor(store: TableStore, capacity: number) {
     this.store = store
+    this.pins = store.residency.pins ? new Uint32Array(capacity) : null
     this.capacity = capacity
     this.references = new Array<unknown>(capacity * REFERENCES).fill(undefined)
     this.numbers = new Uint32Array(capacity * NUMBERS)
@@ -130,6 +133,10 @@ export class Chunk {
     }
     // It only saves asking.
     this.unwatched = null
+    if (this.pins !== null) {
+      ;(bigger.pins as Uint32Array).set(this.pins)
+      this.pins = bigger.pins
+    }
     this.capacity = bigger.capacity
     this.references = bigger.references
     this.numbers = bigger.numbers

@@ -15,9 +15,10 @@ export interface ConflictStep {
  * - `cycle`: committing would close the cycle in `steps`.
  * - `overwritten`: a key that was written was changed by a commit since the snapshot (first committer wins).
  * - `favoured`: it would invalidate a transaction that has lost too often; that one is `other`.
+ * - `evicted`: it asked for a value that it should see, and that was evicted.
  * - `graph-full`: the graph was at its cap, so the conservative answer was given.
  */
-export type ConflictReason = 'cycle' | 'overwritten' | 'favoured' | 'graph-full'
+export type ConflictReason = 'cycle' | 'overwritten' | 'favoured' | 'evicted' | 'graph-full'
 
 export class Conflict {
   readonly reason: ConflictReason

@@ -20,6 +20,7 @@ import type { RangeRead, ReadLevel } from './predicates.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import { hasExpired, type TableStore } from './store.ts'
 import type { TableView, Txn } from './transaction.ts'
+import { EVICTED } from './version.ts'
 import { NONE, type Pending, SET } from './write-set.ts'
 
 const LEAST_AHEAD_MAX = 64
@@ -36,7 +37,7 @@ export class ScanCursor {
   /** Whose snapshot it reads; null for a reader that holds none yet. */
   private txn: Txn | null
   private readonly snapshot: number
-  private readonly instant: number
+  readonly instant: number
   private readonly bounds: Bounds
   private readonly range: RangeRead | null
   private remaining: number
@@ -130,11 +131,21 @@ export class ScanCursor {
 
   /** The stored form of the current step, for a cursor that looks at existence and has no own writes to see. */
   stored(): unknown {
-    return this.isForeign ? (this.base as BaseScan).stored(this.store) : this.current(this.value)
+    if (this.isForeign) return (this.base as BaseScan).stored(this.store)
+    const value = this.current(this.value)
+    this.refuseLost(value)
+    return value
   }
 
-  /** When the current step expires, ms since the epoch; 0: never. For a cursor without own writes. */
+  /** Throws if eviction has taken the value of the current step away. It has looked ahead further than was asked for. */
+  private refuseLost(value: unknown): void {
+    if (value === EVICTED) throw (this.txn as Txn).tooOld(this.store, this.key)
+  }
+
+  /** When the current step expires, ms since the epoch; 0: never. */
   get expiresAt(): number {
+    const own = this.view === null || this.view.writes === null ? undefined : this.view.writes.find(this.key)
+    if (own !== undefined && own.kind !== NONE) return (this.view as TableView).expiry(this.key) ?? 0
     if (this.isForeign) return (this.base as BaseScan).expiresAt
     return this.store.expiring ? this.store.expiryAt(this.store.findResident(this.key), this.snapshot) : 0
   }
@@ -165,6 +176,7 @@ export class ScanCursor {
     this.key = this.committedKey
     this.isForeign = this.committedForeign
     this.value = this.isForeign || this.level !== 'value' ? this.committedValue : this.current(this.committedValue)
+    if (this.store.hasLost && this.level === 'value') this.refuseLost(this.value)
     return true
   }
 
@@ -195,7 +207,7 @@ export class ScanCursor {
     const { store, txn, bounds, lastAhead } = this
     const table = store.scannedBase
     if (table === null || txn === null) return null
-    txn.hold ??= txn.engine.holdBase()
+    txn.hold ??= txn.engine.holdBase(txn.snapshot)
     const rest = lastAhead === undefined ? bounds : boundsBeyond(bounds, lastAhead)
     this.base = table.scan(rest, txn.hold)
     return this.base
@@ -255,10 +267,7 @@ export class ScanCursor {
         (this.store.index.stamps[leaf.id] as number) <= this.snapshot
           ? this.takeHeads(leaf, room)
           : this.takeVersions(leaf, room)
-      if (this.filled > 0) {
-        this.lastAhead = this.aheadKeys[this.filled - 1]
-        return true
-      }
+      if (this.filled > 0) return true
       if (this.at !== this.stop) continue
       if (this.stopsHere) this.leaf = null
       else this.enterNeighbour(leaf)
@@ -282,6 +291,7 @@ export class ScanCursor {
       aheadValues[filled] = value
       if (value !== undefined || keepsAbsent) filled++
     }
+    if (at !== this.at) this.lastAhead = keys[at - step] as Key
     this.at = at
     return filled
   }
@@ -299,6 +309,7 @@ export class ScanCursor {
       aheadValues[filled] = value
       if (value !== undefined || keepsAbsent) filled++
     }
+    if (at !== this.at) this.lastAhead = keys[at - step] as Key
     this.at = at
     return filled
   }

@@ -1,8 +1,11 @@
 /** What an engine is built with, what it counts, and whom it tells. */
+import type { Key } from '../keys/index.ts'
 import type { ColdTier } from '../runs/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import type { Base } from './base.ts'
 import type { Conflict } from './conflict.ts'
+import type { EvictionReason, MemoryOptions } from './residency.ts'
+import type { TableStore } from './store.ts'
 import type { Txn } from './transaction.ts'
 
 /** What the engine is built with; the face resolves it from the options. */
@@ -31,6 +34,8 @@ export interface EngineOptions {
   readonly disk: EngineDisk | null
   /** What lies below memory if not a disk: the parent of a fork. */
   readonly base?: Base | null
+  /** What memory is kept within; null, or missing: nothing is evicted but by hand. */
+  readonly memory?: MemoryOptions | null
 }
 
 /** What an engine has under it when its data are on disk. */
@@ -58,4 +63,6 @@ export interface EngineListener {
   committed(sequence: number, keys: number): void
   aborted(txn: Txn, conflict: Conflict | null): void
   vacuumed(versions: number, keys: number): void
+  /** An entry is about to be evicted, which counted for so many bytes. */
+  evicted(store: TableStore, key: Key, bytes: number, reason: EvictionReason): void
 }

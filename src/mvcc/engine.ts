@@ -19,8 +19,8 @@
  * I3  A tracked transaction is in `updates` or `readers` exactly while it is active.
  */
 import { VarveError } from '../errors.ts'
+import { DeadlineHeap } from '../eviction/index.ts'
 import type { Bounds } from '../keys/index.ts'
-import type { ColdTier } from '../runs/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import { ActiveList } from './active.ts'
 import { AgeLimits } from './ages.ts'
@@ -28,10 +28,13 @@ import { type Base, type BaseHold, type BasePart, type BaseTable, TierBase } fro
 import { Certifier } from './certifier.ts'
 import type { Chunk } from './chunk.ts'
 import { Cleaner } from './cleaner.ts'
-import { Conflict, type ConflictStep } from './conflict.ts'
+import { Conflict } from './conflict.ts'
 import { ScanCursor } from './cursor.ts'
 import { Feed, type FeedReader } from './feed.ts'
+import type { EngineCounters, EngineDisk, EngineListener, EngineOptions } from './engine-options.ts'
+import { Evictor } from './evictor.ts'
 import { type Favour, FavourBoard } from './favour.ts'
+import { firstCommitterWins } from './first-committer.ts'
 import { GarbageQueue } from './garbage.ts'
 import { Graph } from './graph.ts'
 import { LazyReaders } from './lazy.ts'
@@ -41,75 +44,15 @@ import { Node } from './node.ts'
 import type { OffHeap } from './off-heap.ts'
 import { placeWrites, unplaceWrites } from './placing.ts'
 import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
-import { appendSizes, stageOne } from './staging.ts'
+import { Residency } from './residency.ts'
+import { appendSizes, type BlindWrite, findEntries, stageOne } from './staging.ts'
 import { TableStore, type TableSpec } from './store.ts'
 import { Summary } from './summary.ts'
-import {
-  ABORTED,
-  ACTIVE,
-  COMMITTED,
-  PREPARING,
-  READER,
-  SAFE,
-  type TableView,
-  Txn,
-  type TxnMode,
-  UPDATE,
-} from './transaction.ts'
-import { DELETE, KEEP, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
+import { Sweeper } from './sweeper.ts'
+import { ABORTED, ACTIVE, COMMITTED, PREPARING, READER, SAFE, Txn, type TxnMode, UPDATE } from './transaction.ts'
+import { DELETE, expiryAfter, KEEP, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
 
-/** What the engine is built with; the face resolves it from the options. */
-export interface EngineOptions {
-  /** The clock's first value. Anything but 0 is for tests of large sequences. */
-  readonly firstSequence: number
-  /** Monotonic time in ms: leases, ages, slices of background work. Never order. */
-  readonly now: () => number
-  /** In [0, 1): the jitter of pauses between attempts. */
-  readonly random: () => number
-  /** Most committed transactions kept in the dependency graph before the oldest are summarised. */
-  readonly graphCap: number
-  /** How long garbage waits at most when nothing else drains it, ms; null: only `vacuum()` drains. */
-  readonly vacuumIntervalMs: number | null
-  readonly maxTransactionAgeMs: number
-  readonly maxSnapshotAgeMs: number
-  /** Bound of the ring of commits for those who watch. */
-  readonly feedBytes: number
-  /**
-   * The time of commits and the instant of snapshots, ms since the epoch. Must never go back.
-   */
-  readonly timeMs: () => number
-  /** Where commits go, and where what this session has not met is found. null: in memory only. */
-  readonly disk: EngineDisk | null
-  /** What lies below memory if not a disk: the parent of a fork. */
-  readonly base?: Base | null
-}
-
-/** What an engine has under it when its data are on disk. */
-export interface EngineDisk {
-  /** null: nothing may be written. */
-  readonly log: LogWriter | null
-  readonly tier: ColdTier
-}
-
-/** Counters since open; plain numbers, cheap to bump. */
-export interface EngineCounters {
-  commits: number
-  readOnlyCommits: number
-  rollbacks: number
-  conflicts: number
-  writeConflicts: number
-  graphFullConflicts: number
-  readerConflicts: number
-  expired: number
-  leaked: number
-}
-
-/** Called after a commit took effect, outside the commit section. */
-export interface EngineListener {
-  committed(sequence: number, keys: number): void
-  aborted(txn: Txn, conflict: Conflict | null): void
-  vacuumed(versions: number, keys: number): void
-}
+export type { EngineCounters, EngineDisk, EngineListener, EngineOptions }
 
 export class Engine {
   /** I1. */
@@ -123,6 +66,8 @@ export class Engine {
   readonly stores: TableStore[] = []
   /** The columns of all tables: an entry id means one entry of the whole database. */
   readonly chunks: Chunk[] = []
+  /** Entries that expire, by when. */
+  readonly deadlines: DeadlineHeap = new DeadlineHeap()
   /** Active serializable updates and tracked readers (I3); updates at snapshot isolation; what only holds a snapshot. */
   readonly updates: ActiveList = new ActiveList()
   readonly readers: ActiveList = new ActiveList()
@@ -140,6 +85,9 @@ export class Engine {
     leaked: 0,
   }
   listener: EngineListener | null = null
+  /** What is in memory and how much of it there may be. */
+  readonly residency: Residency
+  private readonly evictor: Evictor
   /** Commits for those who watch; null while nobody does. */
   feed: Feed | null = null
   readonly lists: readonly ActiveList[] = [this.updates, this.readers, this.snapshotUpdates, this.untracked]
@@ -147,7 +95,7 @@ export class Engine {
   private preparing = false
   private readonly ages: AgeLimits | null
   private readonly certifier: Certifier
-  private readonly base: Base | null
+  readonly base: Base | null
   private readonly log: LogWriter | null
   private readonly summary: Summary = new Summary()
   private nextTxnId = 1
@@ -157,12 +105,16 @@ export class Engine {
   private safe: number
   /** Holds `safe` open when no active transaction does. */
   private safePin: SnapshotSlot | null = null
-  private readonly cleaner: Cleaner
+  readonly cleaner: Cleaner
+  readonly sweeper: Sweeper
 
   constructor(options: EngineOptions) {
     this.options = options
     this.base = options.disk === null ? (options.base ?? null) : new TierBase(options.disk.tier)
     this.log = options.disk === null ? null : options.disk.log
+    const onDisk = options.disk === null ? null : options.disk.tier.current.coveredSequence
+    this.residency = new Residency(options.memory ?? null, onDisk)
+    this.evictor = new Evictor(this, this.residency, onDisk !== null)
     this.clock = options.firstSequence
     this.safe = options.firstSequence
     this.graph = new Graph(options.graphCap)
@@ -170,6 +122,8 @@ export class Engine {
     this.garbage = new GarbageQueue(this.snapshots, this.base)
     this.cleaner = new Cleaner(this, options.now, options.vacuumIntervalMs)
     this.ages = AgeLimits.of(this, options)
+    this.sweeper = new Sweeper(this, options.disk, options.now, options.sweepIntervalMs ?? 0)
+    this.sweeper.arm()
   }
 
   /** ms since the epoch; never goes back. */
@@ -188,7 +142,7 @@ export class Engine {
   }
 
   addTable(spec: TableSpec, base: BasePart | null): TableStore {
-    const store = new TableStore(spec, base, this.chunks, this.options.timeMs)
+    const store = new TableStore(spec, base, this.chunks, this.options.timeMs, this.residency, this.deadlines)
     this.stores.push(store)
     if (store.offHeap !== null) this.hasOffHeap = true
     return store
@@ -241,9 +195,11 @@ export class Engine {
     this.settle(null)
   }
 
-  /** As {@link beginSnapshot}, for a reader that has been waiting in {@link lazy}; may run inside a commit. */
-  beginWaiting(): Txn {
-    return this.startUntracked(this.clock)
+  /** As {@link beginSnapshot}, for a reader that has been waiting in {@link lazy} since `instant`; may run inside a commit. */
+  beginWaiting(instant: number): Txn {
+    const txn = this.startUntracked(this.clock)
+    if (instant !== -Infinity) txn.instant = instant
+    return txn
   }
 
   /** A cursor on the newest state for a reader that waits in {@link lazy}: it holds no snapshot yet. */
@@ -263,7 +219,10 @@ export class Engine {
 
   /** More is on disk than before: garbage that has waited for it may go. */
   tierGrew(): void {
+    if (this.options.disk !== null) this.residency.settle(this.options.disk.tier.current.coveredSequence)
     this.cleaner.tick()
+    this.evictor.settle()
+    this.sweeper.arm()
   }
 
   private startUntracked(sequence: number): Txn {
@@ -338,6 +297,7 @@ export class Engine {
     const timeMs = this.log !== null || this.expires ? this.options.timeMs() : 0
     const writes = this.prepare(txn)
     if (writes === 0) return this.commitReader(txn)
+    if (this.evictor.admit(txn)) findEntries(txn)
     if (this.log !== null) this.stage(this.log, txn, timeMs)
     if (this.hasOffHeap) this.place(txn)
     const conflict = this.certifyUpdate(txn)
@@ -400,35 +360,28 @@ export class Engine {
     kind: typeof SET | typeof DELETE,
     value: unknown,
     size: number,
-    ttlMs = 0,
+    ttlMs: number = Infinity,
   ): boolean {
     this.enter()
     const { log } = this
-    const timeMs = log !== null || store.expiring || ttlMs !== 0 ? this.options.timeMs() : 0
+    const timeMs = log !== null || store.expiring || ttlMs !== Infinity ? this.options.timeMs() : 0
     const pending = new Pending(key)
     pending.kind = kind
     pending.value = value
     pending.size = size
-    pending.expiresAt = ttlMs === 0 ? 0 : timeMs + ttlMs
+    pending.expiresAt = expiryAfter(timeMs, ttlMs)
     pending.entry = store.find(key)
     const present = pending.entry >= 0 && store.isLive(pending.entry, timeMs)
     if (kind === DELETE && !present) return false
     if (pending.entry < 0) this.admitNew(store, 1)
+    if (this.evictor.admitOne(store, pending)) pending.entry = store.findResident(key)
     if (log !== null) {
       log.begin(timeMs)
       stageOne(log, store, pending)
     }
     if (store.offHeap !== null && kind === SET) this.placeOne(store.offHeap, pending)
     if (this.lazy.size > 0) this.lazy.promoteAll()
-    let node: Node | null = null
-    if (this.updates.size + this.readers.size > 0) {
-      const txn = this.start(UPDATE, true, true, this.clock)
-      const view = txn.view(store)
-      view.adopt(pending)
-      if (kind === DELETE) view.noteExistence(pending.entry)
-      node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint) as Node
-      this.finish(txn, COMMITTED)
-    }
+    const node = this.certifyBlind([{ store, pending }], kind === DELETE)
     this.installOne(store, pending, ++this.clock, node, timeMs)
     if (this.feed !== null) this.feed.record(this.clock, timeMs, 'commit')
     if (log !== null) {
@@ -441,6 +394,36 @@ export class Engine {
     return present
   }
 
+  // --- eviction ---------------------------------------------------------------------------------------------------------
+
+  /** Evicts a key because the application wants it gone; returns whether it went. */
+  evict(store: TableStore, key: Pending['key']): boolean {
+    this.enter()
+    const id = store.findResident(key)
+    if (id < 0 || store.headOf(id) === undefined) return false
+    const went = this.evictor.evict(store, id)
+    this.cleaner.tick()
+    return went
+  }
+
+  /**
+   * Certifies writes of the newest state that nothing can refuse: they have no successors.
+   * @param readsExistence whether they tell somebody what was there
+   * @returns null if nobody is active who could meet their trace
+   */
+  certifyBlind(writes: readonly BlindWrite[], readsExistence: boolean): Node | null {
+    if (this.updates.size + this.readers.size === 0) return null
+    const txn = this.start(UPDATE, true, true, this.clock)
+    for (const { store, pending } of writes) {
+      const view = txn.view(store)
+      view.adopt(pending)
+      if (readsExistence) view.noteExistence(pending.entry)
+    }
+    const node = this.certifier.certify(txn, this.clock + 1, false, true, false, this.safePoint) as Node
+    this.finish(txn, COMMITTED)
+    return node
+  }
+
   private placeOne(offHeap: OffHeap, pending: Pending): void {
     try {
       pending.place = offHeap.place(pending.value)
@@ -450,7 +433,8 @@ export class Engine {
     }
   }
 
-  private installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null, timeMs: number): void {
+  /** Puts one write of a commit in place. */
+  installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null, timeMs: number): void {
     if (this.feed !== null) this.feed.add(store, pending, timeMs)
     const dead = install(store, pending, sequence, node, this.snapshots)
     if (dead) this.garbage.addTombstone(store, pending.entry, sequence)
@@ -460,13 +444,20 @@ export class Engine {
   private prepare(txn: Txn): number {
     let writes = 0
     let merges = false
+    // What is loaded here is pinned by nothing yet.
+    const { residency } = this
+    const { roomMaker } = residency
+    residency.roomMaker = null
+    try {
+      findEntries(txn)
+    } finally {
+      residency.roomMaker = roomMaker
+    }
     for (const view of txn.views) {
       if (view.writes === null) continue
       let created = 0
       for (const pending of view.writes.list) {
         if (pending.kind === NONE) continue
-        if (pending.entry < 0 || view.store.keyOf(pending.entry) !== pending.key)
-          pending.entry = view.store.find(pending.key)
         pending.idle = pending.kind === DELETE && (pending.entry < 0 || view.store.headOf(pending.entry) === undefined)
         if (pending.entry < 0) created++
         if (pending.kind === MERGE) merges = true
@@ -496,7 +487,8 @@ export class Engine {
           if (pending.kind !== MERGE) continue
           const isThere = pending.entry >= 0 && view.store.isLive(pending.entry, txn.fixInstant())
           const current = isThere ? view.store.headOf(pending.entry) : undefined
-          if (pending.expiresAt === KEEP) pending.expiresAt = isThere ? view.store.expiryOf(pending.entry) : 0
+          if (pending.expiresAt === KEEP)
+            pending.expiresAt = isThere ? view.store.expiryOf(pending.entry) : view.defaultExpiry()
           pending.merged = view.store.applyMerge(pending.key, current, pending.value as Operands)
           pending.mergedSize = view.store.sizeOfEntry(pending.key, pending.merged)
         }
@@ -515,7 +507,7 @@ export class Engine {
     }
     const overtaken = this.clock > txn.snapshot
     if (!txn.serializable && overtaken) {
-      const conflict = this.firstCommitterWins(txn)
+      const conflict = firstCommitterWins(txn, this.graph)
       if (conflict !== null) return conflict
     }
     const others = this.othersTracked(txn)
@@ -528,29 +520,6 @@ export class Engine {
 
   private othersTracked(txn: Txn): boolean {
     return this.updates.size + this.readers.size - (this.isTracked(txn) ? 1 : 0) > 0
-  }
-
-  /** The rule of snapshot isolation: a key set or deleted here must not have been written since the snapshot. */
-  private firstCommitterWins(txn: Txn): Conflict | null {
-    for (const view of txn.views) {
-      if (view.writes === null) continue
-      for (const pending of view.writes.list) {
-        if (pending.kind === NONE || pending.kind === MERGE || pending.entry < 0) continue
-        const head = view.store.sequenceOf(pending.entry)
-        if (head > txn.snapshot)
-          return new Conflict('overwritten', txn.id, this.overwriteSteps(txn, view, pending, head))
-      }
-    }
-    return null
-  }
-
-  private overwriteSteps(txn: Txn, view: TableView, pending: Pending, head: number): ConflictStep[] {
-    const other = this.graph.nodeAt(head)?.txnId ?? -1
-    const where = { table: view.store.spec.name, key: pending.key }
-    return [
-      { from: txn.id, to: other, kind: 'ww', ...where },
-      { from: other, to: txn.id, kind: 'ww', ...where },
-    ]
   }
 
   /** Ends a transaction that wrote nothing. */
@@ -617,6 +586,7 @@ export class Engine {
     if (txn.onEnd !== null) txn.onEnd()
     if (txn.list === this.updates || txn.list === this.readers) this.untrack(txn)
     else txn.list?.remove(txn)
+    if (this.residency.pins) for (const view of txn.views) view.unpin()
     const slot = txn.slot as SnapshotSlot
     txn.slot = null
     if (this.snapshots.release(slot)) this.garbage.takeSlot(slot)
@@ -673,6 +643,8 @@ export class Engine {
     if (this.updates.size + this.readers.size === 0) this.clearGraph()
     else if (node !== null) this.boundGraph()
     this.cleaner.tick()
+    this.evictor.settle()
+    if (this.deadlines.size > 0) this.sweeper.arm()
     // The safe point may have moved.
     if (this.feed !== null) this.feed.moved()
   }
@@ -710,17 +682,24 @@ export class Engine {
     if (dropped.length > 0) this.garbage.addDropped(dropped)
   }
 
+  /** The sweeper has committed. */
+  swept(sequence: number, keys: number): void {
+    this.cleaner.tick()
+    this.listener?.committed(sequence, keys)
+  }
+
   /** Works off all garbage that may go now, in slices of about a millisecond of the event loop. */
   async vacuum(): Promise<{ versions: number; keys: number }> {
-    const removed = await this.cleaner.drain()
+    const { keys } = this.garbage.counters
+    await this.sweeper.drain()
+    const swept = this.garbage.counters.keys - keys
+    const drained = await this.cleaner.drain()
+    const removed = { versions: drained.versions, keys: drained.keys + swept }
     this.listener?.vacuumed(removed.versions, removed.keys)
     return removed
   }
 
-  /**
-   * Moves values outside of the heap together and gives back the memory between; resolves to how many bytes. Goes on beside
-   * commits.
-   */
+  /** Moves values outside of the heap together and gives back the memory between; resolves to how many bytes. Goes on beside commits. */
   async compactMemory(): Promise<number> {
     await this.cleaner.drain()
     return compactMemory(this, this.options.now)
@@ -768,6 +747,7 @@ export class Engine {
       while (list.first !== null) this.terminate(list.first, reason)
     }
     this.cleaner.stop()
+    this.sweeper.stop()
     this.ages?.stop()
   }
 
@@ -783,6 +763,7 @@ export class Engine {
     }
     attempt('snapshots', () => this.snapshots.check())
     attempt('graph', () => this.graph.check())
+    attempt('memory', () => this.residency.check(this.stores))
     for (const store of this.stores)
       attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots))
     if (this.safePoint > this.clock) problems.push('I2: the safe point is above the clock')

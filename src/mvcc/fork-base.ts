@@ -20,6 +20,7 @@ import { ScanCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
 import type { TableStore } from './store.ts'
 import { ACTIVE, type Txn } from './transaction.ts'
+import { EVICTED } from './version.ts'
 
 /** An engine as of one snapshot of it. */
 export interface ForkLayer {
@@ -53,6 +54,11 @@ export class ForkBase implements Base {
     const { engine, txn } = this.top
     ensureReadable(txn)
     return engine.beginAt(txn.snapshot)
+  }
+
+  /** Nothing of a fork is in its base. */
+  covers(): boolean {
+    return false
   }
 
   release(hold: BaseHold): void {
@@ -102,13 +108,14 @@ class ForkTable implements BaseTable {
       const { store, txn } = layers[i] as TableLayer
       ensureReadable(txn)
       const id = i === last ? store.find(key) : store.findResident(key)
-      if (id >= 0) return this.see(store, id, txn.snapshot)
+      if (id >= 0) return this.see(store, id, txn)
     }
     return false
   }
 
-  /** Takes what the snapshot at `sequence` sees of an entry; whether that is a value. */
-  private see(store: TableStore, id: number, sequence: number): boolean {
+  /** Takes what the snapshot of a layer sees of an entry; whether that is a value. */
+  private see(store: TableStore, id: number, txn: Txn): boolean {
+    const sequence = txn.snapshot
     const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     this.owner = store
@@ -121,6 +128,7 @@ class ForkTable implements BaseTable {
     }
     const version = store.versionAt(id, sequence)
     if (version === null) return false
+    if (version.value === EVICTED) throw txn.tooOld(store, store.keyOf(id))
     this.value = version.value
     this.sequence = version.sequence
     this.size = version.size

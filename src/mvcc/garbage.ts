@@ -179,6 +179,7 @@ export class GarbageQueue {
     version.newer = null
     meta.store.versions--
     meta.store.discard(version.value)
+    meta.store.residency.unchained(version)
     this.counters.versions++
     if (meta.older !== null) return
     const { store, id } = meta

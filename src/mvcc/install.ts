@@ -55,6 +55,8 @@ export function install(
   chunk.setValue(i, value)
   chunk.setSequence(i, sequence)
   chunk.setSize(i, size)
+  const hadValue = oldValue !== undefined
+  store.residency.wrote(store, id, oldSequence, oldSize, hadValue, sequence, size, value !== undefined, expiry)
   if (expiry !== oldExpiry) store.setExpiry(id, expiry)
   if (pinned >= 0) store.stampLeaf(id, sequence)
   const delta = (value === undefined ? 0 : 1) - (oldValue === undefined ? 0 : 1)
@@ -86,6 +88,7 @@ function chain(store: TableStore, meta: Meta, chunk: Chunk, i: number, end: numb
   const version = new Version(meta, sequence, end, chunk.valueAt(i), size, chunk.expiryAt(i), meta.older)
   meta.older = version
   store.versions++
+  store.residency.chained(version)
   snapshots.newestWithin(sequence, end)?.file(version)
   return version
 }

@@ -1,7 +1,25 @@
-/** How the writes of a commit get into the record of the log. */
+/** What is done with the writes of a commit before it is certified: their entries are found, and they go into the record of the log. */
 import type { LogWriter } from '../wal/index.ts'
 import type { TableStore } from './store.ts'
+import type { Txn } from './transaction.ts'
 import { DELETE, NONE, type Pending, SET } from './write-set.ts'
+
+/** A write that stands for itself, in its table. */
+export interface BlindWrite {
+  readonly store: TableStore
+  readonly pending: Pending
+}
+
+/** Finds the entries of all pending writes. What is cold is loaded. */
+export function findEntries({ views }: Txn): void {
+  for (const { store, writes } of views) {
+    if (writes === null) continue
+    for (const pending of writes.list) {
+      if (pending.kind === NONE) continue
+      if (pending.entry < 0 || store.keyOf(pending.entry) !== pending.key) pending.entry = store.find(pending.key)
+    }
+  }
+}
 
 /** One write into the record being built; what deletes nothing leaves none. */
 export function stageOne(log: LogWriter, store: TableStore, pending: Pending): void {

@@ -19,10 +19,12 @@
  * I4  A leaf's stamp is not below the sequence of any of its heads that was written while a snapshot was open.
  * I5  An entry's head is never older than what the base says of its key. An entry that is loaded has the sequence it was
  *     written at, and needs no chain: whoever does not see it sees nothing there.
+ * I6  An entry is among the deadlines exactly if its newest version is a value that expires, by its expiry or later.
  */
 import { Arena } from '../arena/index.ts'
 import { codecs, type Resident, residentOf } from '../codecs/index.ts'
 import { VarveError } from '../errors.ts'
+import { DeadlineHeap, type EvictionPolicy } from '../eviction/index.ts'
 import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/index.ts'
 import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } from '../maplet/core.ts'
 import { identityOf } from '../maplet/merges.ts'
@@ -32,6 +34,7 @@ import { CHUNK_BITS, CHUNK_MASK, CHUNK_SIZE, Chunk, FIRST_CHUNK_CAPACITY } from 
 import type { Node } from './node.ts'
 import { offHeapOf, type OffHeap } from './off-heap.ts'
 import type { RangeMark } from './predicates.ts'
+import { ENTRY_BYTES, Residency, VERSION_BYTES } from './residency.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { Meta, type Version } from './version.ts'
@@ -50,6 +53,8 @@ export interface TableSpec {
   readonly merge: MergeOperator<unknown, unknown> | undefined
   readonly sizeOf: ((key: unknown, value: unknown) => number) | undefined
   readonly maplet: MapletOptions
+  /** How long what is written without a time to live lives, ms. Default Infinity: for ever. */
+  readonly ttlMs?: number
 }
 
 const MOST_SIZE = 2 ** 32 - 1
@@ -72,8 +77,14 @@ export class TableStore {
   readonly base: BaseTable | null
   /** Of all tables of the engine. */
   readonly chunks: Chunk[]
+  readonly residency: Residency
+  /** What an entry and an old version count for beside their size: nothing where `sizeOf` says all. */
+  readonly entryBytes: number
+  readonly versionBytes: number
   /** Whether any entry was ever given an expiry: until then no read looks for one. */
   expiring = false
+  /** Entries of all tables that expire. I6. */
+  readonly deadlines: DeadlineHeap
   /** Whether the base had nothing of the table at first, so that it need not be asked while nothing has been let go. */
   private readonly isBaseEmpty: boolean
   readonly index: OrderedIndex<Key, number>
@@ -102,7 +113,10 @@ export class TableStore {
   loggedBytes: number
   /** Versions in chains. */
   versions = 0
+  /** Whether eviction has ever emptied a version: until then no read looks for one. */
+  hasLost = false
   private readonly timeMs: () => number
+  private readonly policy: EvictionPolicy | null
   /** Places in `chunks` of the chunks that are this table's. */
   private readonly owned: number[] = []
   private allocated = 0
@@ -113,8 +127,22 @@ export class TableStore {
   /**
    * @param chunks the columns of all tables
    * @param timeMs what the time is, ms since the epoch; asked only where something may expire
+   * @param residency of all tables, too
+   * @param deadlines likewise
    */
-  constructor(spec: TableSpec, base: BasePart | null, chunks: Chunk[], timeMs: () => number) {
+  constructor(
+    spec: TableSpec,
+    base: BasePart | null,
+    chunks: Chunk[],
+    timeMs: () => number,
+    residency: Residency = new Residency(),
+    deadlines: DeadlineHeap = new DeadlineHeap(),
+  ) {
+    this.deadlines = deadlines
+    this.residency = residency
+    this.policy = residency.policy
+    this.entryBytes = spec.sizeOf === undefined ? ENTRY_BYTES : 0
+    this.versionBytes = spec.sizeOf === undefined ? VERSION_BYTES : 0
     this.offHeap = offHeapOf(spec.resident, new Arena())
     this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
     this.timeMs = timeMs
@@ -147,6 +175,23 @@ export class TableStore {
     return id >= 0 || this.base === null ? id : this.load(this.base, key)
   }
 
+  /** As {@link find}, for who wants the value: that is an access, and the policy is told. */
+  read(key: Key): number {
+    const high = hashKey(key, this.maplet)
+    const id = this.maplet.find(high, hashLow, key)
+    if (id < 0) return this.miss(key)
+    if (this.policy !== null && this.headOf(id) !== undefined) this.policy.access(id)
+    return id
+  }
+
+  private miss(key: Key): number {
+    const { counters } = this.residency
+    counters.misses++
+    const id = this.base === null ? -1 : this.load(this.base, key)
+    if (id >= 0) counters.coldReads++
+    return id
+  }
+
   /** Where scans must look besides memory; null if everything is in memory. */
   get scannedBase(): BaseTable | null {
     return this.isBaseEmpty && this.coldSize === 0 ? null : this.base
@@ -164,16 +209,29 @@ export class TableStore {
     const { sequence, size, expiresAt } = base
     const stored = base.stored(this, key)
     const value = this.offHeap === null ? stored : this.offHeap.place(stored)
+    // Before there is an entry: a policy might choose the newcomer.
+    this.residency.roomMaker?.makeRoom(size + this.entryBytes)
     const id = this.create(key)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     chunk.setValue(i, value)
     chunk.setSequence(i, sequence)
     chunk.setSize(i, size)
+    this.residency.loaded(this, id, sequence, size, expiresAt)
     if (expiresAt !== 0) this.setExpiry(id, expiresAt)
+    // What was let go may be newer than a snapshot that scans the leaf (I4).
+    const leafId = chunk.leafAt(i)
+    if ((this.index.stamps[leafId] as number) < sequence) this.index.stamps[leafId] = sequence
     this.coldSize--
     this.coldBytes -= size
     return id
+  }
+
+  /** Lets an entry go that the base has as it is here. Nothing may refer to it any more. */
+  letGo(id: number): void {
+    this.coldSize++
+    this.coldBytes += (this.chunks[id >>> CHUNK_BITS] as Chunk).sizeAt(id & CHUNK_MASK)
+    this.unlink(id)
   }
 
   /** The stored form of a value from disk, which lies from `start` to `end` of bytes that are not kept. */
@@ -210,9 +268,52 @@ export class TableStore {
     return (this.chunks[id >>> CHUNK_BITS] as Chunk).expiryAt(id & CHUNK_MASK)
   }
 
+  /** What an entry's newest version counts for, see residency.ts. */
+  chargeOf(id: number): number {
+    return (this.chunks[id >>> CHUNK_BITS] as Chunk).sizeAt(id & CHUNK_MASK) + this.entryBytes
+  }
+
   setExpiry(id: number, expiresAt: number): void {
-    if (expiresAt !== 0) this.expiring = true
     ;(this.chunks[id >>> CHUNK_BITS] as Chunk).setExpiry(id & CHUNK_MASK, expiresAt)
+    if (expiresAt === 0) this.deadlines.remove(id)
+    else {
+      this.expiring = true
+      this.deadlines.set(id, expiresAt)
+    }
+  }
+
+  /** Queues an entry by its own deadline, if it is one that has a value which expires. */
+  queueExpiry(id: number): void {
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const expiresAt = chunk.expiryAt(id & CHUNK_MASK)
+    if (expiresAt !== 0 && chunk.valueAt(id & CHUNK_MASK) !== undefined) this.deadlines.set(id, expiresAt)
+  }
+
+  /**
+   * Takes away a value that has expired for everybody, as commit `sequence`. Returns whether that left a tombstone, as it does
+   * above a base; the tombstone keeps the expiry, so that {@link wasSwept} tells it from a deletion.
+   */
+  sweep(id: number, sequence: number, snapshots: SnapshotSet): boolean {
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    const size = chunk.sizeAt(i)
+    this.resize(sequence, -1, -size, snapshots)
+    if (this.base === null) {
+      this.unlink(id)
+      return false
+    }
+    this.deadlines.remove(id)
+    this.discard(chunk.valueAt(i))
+    this.residency.wrote(this, id, chunk.sequenceAt(i), size, true, sequence, 0, false, 0)
+    chunk.setValue(i, undefined)
+    chunk.setSequence(i, sequence)
+    chunk.setSize(i, 0)
+    return true
+  }
+
+  /** Whether an entry is the tombstone of a value that has expired: nobody has overwritten that. */
+  wasSwept(id: number): boolean {
+    return this.headOf(id) === undefined && this.expiryOf(id) !== 0
   }
 
   /** Whether an entry's newest version is a value that has not expired at `instant`. */
@@ -247,10 +348,13 @@ export class TableStore {
 
   /** The newest committed value of a key that is live now, or undefined. */
   get(key: Key): unknown {
-    const id = this.find(key)
+    const id = this.read(key)
     if (id < 0) return undefined
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
-    if (this.expiring && hasExpired(chunk.expiryAt(id & CHUNK_MASK), this.timeMs())) return undefined
+    if (this.expiring) {
+      const expiresAt = chunk.expiryAt(id & CHUNK_MASK)
+      if (expiresAt !== 0 && expiresAt <= this.timeMs()) return undefined
+    }
     return chunk.valueAt(id & CHUNK_MASK)
   }
 
@@ -313,6 +417,7 @@ export class TableStore {
     chunk.setSize(i, 0)
     chunk.setExpiry(i, 0)
     chunk.setUnwatched(i, 0)
+    this.residency.used += this.entryBytes
     this.maplet.insert(high, hashLow, id)
     chunk.setLeaf(i, this.index.insert(key, id).id)
     return id
@@ -326,7 +431,10 @@ export class TableStore {
     const high = hashKey(key, this.maplet)
     this.maplet.remove(high, hashLow, id)
     this.index.remove(key)
+    if (this.expiring) this.deadlines.remove(id)
     if (this.offHeap !== null) this.offHeap.discard(chunk.valueAt(i))
+    this.residency.left(this, id, chunk.sequenceAt(i), chunk.sizeAt(i), chunk.valueAt(i) !== undefined)
+    chunk.setSize(i, 0)
     chunk.setKey(i, undefined)
     chunk.setValue(i, undefined)
     chunk.setMeta(i, undefined)
@@ -498,7 +606,8 @@ export class TableStore {
     for (let leaf: Leaf<Key, number> | null = this.index.first; leaf !== null; leaf = leaf.next) {
       for (const id of leaf.values) {
         yield this.headOf(id)
-        for (let version = this.metaOf(id)?.older ?? null; version !== null; version = version.older) yield version.value
+        for (let version = this.metaOf(id)?.older ?? null; version !== null; version = version.older)
+          yield version.value
       }
     }
   }
@@ -509,6 +618,9 @@ export class TableStore {
     if (this.findResident(key) !== id) throw new Error(`I1: ${place} is not found by its hash`)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     if (chunk.leafAt(id & CHUNK_MASK) !== leaf.id) throw new Error(`I1: ${place} does not know its leaf`)
+    const expires = this.headOf(id) !== undefined && this.expiryOf(id) !== 0
+    if (this.deadlines.has(id) !== expires)
+      throw new Error(`I6: ${place} is queued, but does not expire, or the reverse`)
     const head = this.sequenceOf(id)
     if (head > clock || (head <= 0 && this.headOf(id) !== undefined))
       throw new Error(`${place}: its head is of commit ${head}, the clock is at ${clock}`)

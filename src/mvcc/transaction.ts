@@ -9,20 +9,23 @@
  *     are recorded by key, because their entries may come and go.
  * I3  An untracked transaction (safe reader, snapshot isolation) records no reads.
  */
-import { type Key, compareKeys } from '../keys/index.ts'
+import { type Key, compareKeys, formatKey } from '../keys/index.ts'
 import type { Bounds } from '../keys/index.ts'
 import { VarveError } from '../errors.ts'
 import type { ActiveList } from './active.ts'
 import type { BaseHold } from './base.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import { Conflict } from './conflict.ts'
 import { ScanCursor } from './cursor.ts'
 import type { Engine } from './engine.ts'
 import type { Favour } from './favour.ts'
 import { RangeRead, type ReadLevel } from './predicates.ts'
 import type { SnapshotSlot } from './snapshots.ts'
 import { hasExpired, type TableStore } from './store.ts'
+import { EVICTED } from './version.ts'
 import {
   DELETE,
+  expiryAfter,
   KEEP,
   MERGE,
   NONE,
@@ -71,6 +74,8 @@ export class Txn {
   state: TxnState = ACTIVE
   /** Why it ended, when somebody else ended it (close, age, leak). */
   endedBy: VarveError | null = null
+  /** Set when it asked for a value that eviction has taken away: what it was told, and why it is worth another run. */
+  outdated: { readonly error: VarveError; readonly conflict: Conflict } | null = null
   readonly views: TableView[] = []
   /** The engine's list that it is in, and its neighbours there. */
   list: ActiveList | null = null
@@ -128,6 +133,17 @@ export class Txn {
   fixInstant(): number {
     if (this.instant === -Infinity) this.instant = this.engine.timeMs()
     return this.instant
+  }
+
+  /** What reading a value throws that eviction has taken away. */
+  tooOld(store: TableStore, key: Key): VarveError {
+    const table = store.spec.name
+    const conflict = new Conflict('evicted', this.id, [{ from: this.id, to: -1, kind: 'rw', table, key }])
+    const message =
+      `the value of ${table}[${formatKey(key)}] as of commit ${this.snapshot} was evicted: maxMemoryBytes has no room for old ` +
+      'versions; read it on a newer snapshot, or run the transaction again'
+    this.outdated = { error: new VarveError('SNAPSHOT_TOO_OLD', message), conflict }
+    return this.outdated.error
   }
 
   /** The view of one table, made on first use. */
@@ -191,6 +207,8 @@ export class TableView {
   private readonly snapshot: number
   /** I3. */
   readonly tracked: boolean
+  /** Whether what it reads is pinned in memory for as long as it is active. */
+  private readonly pins: boolean
   /** Entry ids whose value was read. */
   reads: number[] = NO_READS
   /** Entry ids of which only existence was read. */
@@ -204,6 +222,7 @@ export class TableView {
     this.store = store
     this.snapshot = txn.snapshot
     this.tracked = txn.serializable && txn.mode !== SAFE
+    this.pins = this.tracked && store.residency.pins
   }
 
   /** The value the transaction sees, or undefined. */
@@ -215,20 +234,51 @@ export class TableView {
     return this.committed(key)
   }
 
-  /** When what the transaction sees under a key expires, ms since the epoch; 0: never; undefined: there is nothing. Reads the value. */
+  /** When what the transaction sees under a key expires, ms since the epoch; 0: never; undefined: there is nothing. Reads existence. */
   expiry(key: Key): number | undefined {
-    if (this.get(key) === undefined) return undefined
-    const pending = this.writes?.find(key)
-    if (pending !== undefined && pending.kind !== NONE && pending.expiresAt !== KEEP) return pending.expiresAt
-    const id = this.store.find(key)
-    if (id < 0 || this.store.liveAt(id, this.snapshot, this.txn.instant) === undefined) return 0
-    return this.store.expiryAt(id, this.snapshot)
+    const own = this.writes?.find(key)
+    if (own === undefined || own.kind === NONE) return this.hasCommitted(key) ? this.keptExpiry(key) : undefined
+    if (!this.isOwnLive(own)) return undefined
+    if (own.expiresAt === KEEP) this.hasCommitted(key)
+    return this.keptExpiry(key)
+  }
+
+  /** The expiry that a write keeps: that of the value there, else the table's default. For those who have read the key. */
+  keptExpiry(key: Key): number {
+    const { store } = this
+    const own = this.writes?.find(key)
+    if (own !== undefined && own.kind !== NONE) {
+      if (!this.isOwnLive(own)) return this.defaultExpiry()
+      if (own.expiresAt !== KEEP) return own.expiresAt
+    }
+    if (!store.expiring && (store.spec.ttlMs ?? Infinity) === Infinity) return 0
+    const id = store.find(key)
+    if (id < 0 || store.liveAt(id, this.snapshot, this.txn.instant) === undefined) return this.defaultExpiry()
+    return store.expiryAt(id, this.snapshot)
+  }
+
+  /** When something expires that is written without a time to live. */
+  defaultExpiry(): number {
+    const { ttlMs = Infinity } = this.store.spec
+    return ttlMs === Infinity ? 0 : expiryAfter(this.txn.fixInstant(), ttlMs)
+  }
+
+  /** Gives what is under a key another expiry, ms since the epoch; 0: never. False if there is nothing. Reads the value. */
+  touch(key: Key, expiresAt: number): boolean {
+    const { store } = this
+    const stored = this.get(key)
+    if (stored === undefined) return false
+    const own = this.writes?.find(key)
+    if (own !== undefined && own.kind === SET) this.set(key, own.value, own.size, expiresAt)
+    else if (own !== undefined && own.kind !== NONE) this.set(key, stored, store.sizeOfEntry(key, stored), expiresAt)
+    else this.set(key, store.detach(stored), store.sizeSeen(store.find(key), this.snapshot), expiresAt)
+    return true
   }
 
   /** The value in the snapshot; recorded as read. */
   private committed(key: Key): unknown {
     const store = this.store
-    const id = store.find(key)
+    const id = store.read(key)
     if (id < 0) {
       if (this.tracked) this.noteAbsent(key)
       return undefined
@@ -241,6 +291,7 @@ export class TableView {
       : this.txn.engine.clock === this.snapshot || chunk.sequenceAt(i) <= this.snapshot
         ? chunk.valueAt(i)
         : store.valueAt(id, this.snapshot)
+    if (store.hasLost && value === EVICTED) throw this.txn.tooOld(store, key)
     if (this.tracked) {
       if (value === undefined) this.noteAbsent(key)
       else this.noteRead(id)
@@ -254,6 +305,10 @@ export class TableView {
       const pending = this.writes.find(key)
       if (pending !== undefined && pending.kind !== NONE) return this.isOwnLive(pending)
     }
+    return this.hasCommitted(key)
+  }
+
+  private hasCommitted(key: Key): boolean {
     const store = this.store
     const id = store.find(key)
     const present = id >= 0 && store.liveAt(id, this.snapshot, this.txn.instant) !== undefined
@@ -308,7 +363,7 @@ export class TableView {
     const pending = writes.need(key)
     if (pending.kind === SET || pending.kind === DELETE) {
       const before = pending.kind === SET && this.isOwnLive(pending) ? pending.value : undefined
-      const kept = before === undefined ? 0 : pending.expiresAt
+      const kept = before === undefined ? this.defaultExpiry() : pending.expiresAt
       const merged = this.store.applyMerge(pending.key, before, new Operands(operand, null))
       const size = this.store.sizeOfEntry(pending.key, merged)
       this.assign(writes, pending, SET, merged, size, expiresAt === KEEP ? kept : expiresAt)
@@ -373,11 +428,12 @@ export class TableView {
       const before = id < 0 ? undefined : this.store.valueAt(id, this.snapshot)
       if (before !== undefined) {
         size--
-        bytes -= this.store.sizeOfEntry(pending.key, before)
+        bytes -= this.store.sizeSeen(id, this.snapshot)
       }
       if (pending.kind === DELETE) continue
       size++
       if (pending.kind === SET) bytes += pending.size
+      else if (before === EVICTED) throw this.txn.tooOld(this.store, pending.key)
       else
         bytes += this.store.sizeOfEntry(
           pending.key,
@@ -392,14 +448,36 @@ export class TableView {
     if (reads === NO_READS) {
       // Most transactions read a handful of keys; an array that grows from nothing makes room for 17 at the first.
       this.reads = [id]
-      return
+    } else if (reads[reads.length - 1] !== id) reads.push(id)
+    else return
+    if (this.pins) this.pin(id)
+  }
+
+  private pin(id: number): void {
+    const pins = (this.store.chunks[id >>> CHUNK_BITS] as Chunk).pins as Uint32Array
+    pins[id & CHUNK_MASK] = (pins[id & CHUNK_MASK] as number) + 1
+  }
+
+  /** Gives up the pins of everything it has read: the transaction ends. */
+  unpin(): void {
+    if (!this.pins) return
+    this.unpinAll(this.reads)
+    this.unpinAll(this.existenceReads)
+  }
+
+  private unpinAll(ids: readonly number[]): void {
+    const { chunks } = this.store
+    for (let n = 0; n < ids.length; n++) {
+      const id = ids[n] as number
+      const pins = (chunks[id >>> CHUNK_BITS] as Chunk).pins as Uint32Array
+      pins[id & CHUNK_MASK] = (pins[id & CHUNK_MASK] as number) - 1
     }
-    if (reads[reads.length - 1] !== id) reads.push(id)
   }
 
   noteExistence(id: number): void {
     if (this.existenceReads === NO_READS) this.existenceReads = [id]
     else this.existenceReads.push(id)
+    if (this.pins) this.pin(id)
   }
 
   noteAbsent(key: Key): void {

@@ -58,13 +58,17 @@ export class Existence {
   }
 }
 
+/** Stands for the value of an old version that eviction took away. That it was there is known, and nothing else. */
+export const EVICTED: unique symbol = Symbol('evicted')
+
 /** A version that is not the newest any more but that an open snapshot still reads. */
 export class Version {
   readonly meta: Meta
   readonly sequence: number
   /** Sequence of the commit that overwrote it. */
   readonly end: number
-  readonly value: unknown
+  /** Its stored form, or {@link EVICTED}. */
+  value: unknown
   readonly size: number
   /** ms since the epoch; 0: never. */
   readonly expiresAt: number

@@ -17,6 +17,14 @@ export const DELETE = 2
 export const MERGE = 3
 /** The expiry of a merge that says nothing of it: that of the value there, if it is live. */
 export const KEEP = -1
+/** The last instant that a Date can name, ms since the epoch: what would expire later expires then. */
+const LATEST_MS = 8.64e15
+
+/** When something expires that is written at an instant to live for so long, in whole ms; 0: never, as for Infinity. */
+export function expiryAfter(instant: number, ttlMs: number): number {
+  return ttlMs === Infinity ? 0 : Math.min(instant + Math.ceil(ttlMs), LATEST_MS)
+}
+
 export type PendingKind = typeof NONE | typeof SET | typeof DELETE | typeof MERGE
 
 const LINEAR_LIMIT = 8

@@ -31,6 +31,8 @@ export class ColdVersion {
   readonly coveredSequence: number
   /** How many hold it; the tier itself is not counted. */
   holders = 0
+  /** The newest commit that any of those sees who have ever held it; -1: nobody did. */
+  newestReader = -1
 
   constructor(tail: MemoryRun | null, runs: readonly OpenRun[], coveredSequence: number) {
     this.sources = tail === null ? runs : [tail, ...runs]
@@ -125,10 +127,28 @@ export class ColdTier {
     return into
   }
 
-  /** Holds the current version until it is released. */
-  acquire(): ColdVersion {
-    this.current.holders++
-    return this.current
+  /**
+   * Holds the current version until it is released.
+   *
+   * @param snapshot the newest commit that the reader sees; infinite if that is not known
+   */
+  acquire(snapshot: number = Infinity): ColdVersion {
+    const { current } = this
+    current.holders++
+    if (snapshot > current.newestReader) current.newestReader = snapshot
+    return current
+  }
+
+  /**
+   * Whether a write of that commit may be let go by whoever has it: everybody finds it here who may see it. Versions that are held
+   * may lack it, as long as none of their readers sees commits as late as that.
+   */
+  covers(sequence: number): boolean {
+    if (sequence <= this.floor) return true
+    if (sequence > this.current.coveredSequence) return false
+    for (const version of this.held)
+      if (sequence > version.coveredSequence && sequence <= version.newestReader) return false
+    return true
   }
 
   /** Gives a version back; once for each time it was acquired. */

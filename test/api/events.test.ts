@@ -5,7 +5,7 @@ import type { Database, DatabaseEvents } from '../../src/index.ts'
 import { gate, open, refusal, thrown, turn } from './fixtures.ts'
 
 function listen(db: Database<string, number>): { [E in keyof DatabaseEvents]: DatabaseEvents[E][] } {
-  const heard = { commit: [], abort: [], vacuum: [], checkpoint: [], poisoned: [], close: [] } as ReturnType<
+  const heard = { commit: [], abort: [], evict: [], vacuum: [], checkpoint: [], poisoned: [], close: [] } as ReturnType<
     typeof listen
   >
   db.on('commit', (event) => heard.commit.push(event))

@@ -110,7 +110,7 @@ describe('options', () => {
     expect(await complaint({ x: 1 })).not.toMatch(/did you mean/)
   })
 
-  it.each(['maxMemoryBytes', 'eviction', 'wal.retain'])(
+  it.each(['wal.retain'])(
     '%s belongs to a later version, and the error says that instead of calling it unknown',
     async (name) => {
       const message = await complaint(name === 'wal.retain' ? { path: 'x', wal: { retain: {} } } : { [name]: 'x' })

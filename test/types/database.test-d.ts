@@ -63,8 +63,8 @@ describe('Database.open', () => {
     Database.open({ path: './here', durability: 'maybe' })
     // @ts-expect-error a path is a string
     Database.open({ path: new URL('file:///here') })
-    // @ts-expect-error not in this version
-    Database.open({ eviction: 'lru' })
+    // @ts-expect-error no such policy
+    Database.open({ maxMemoryBytes: 1000, eviction: 'fifo' })
     // @ts-expect-error nothing else turns it off
     Database.open({ vacuum: true })
     // @ts-expect-error the interval is missing
@@ -136,8 +136,7 @@ describe('a database', () => {
     db.on('vacuum', ({ versions, keys: removed }) => versions + removed)
     // @ts-expect-error no such event
     db.on('comit', () => {})
-    // @ts-expect-error no such event in this version
-    db.on('evict', () => {})
+    db.on('evict', ({ table, bytes, reason }) => `${table} ${bytes} ${reason}`)
     // @ts-expect-error of another event
     db.on('vacuum', ({ sequence }) => sequence)
   })

@@ -210,7 +210,9 @@ describe('errors', () => {
     expectTypeOf<VarveError>().toExtend<Error>()
     const error: unknown = undefined
     if (error instanceof TransactionError) {
-      expectTypeOf(error.conflict.reason).toEqualTypeOf<'cycle' | 'overwritten' | 'favoured' | 'graph-full'>()
+      expectTypeOf(error.conflict.reason).toEqualTypeOf<
+        'cycle' | 'overwritten' | 'favoured' | 'evicted' | 'graph-full'
+      >()
       expectTypeOf(error.conflict.transactions).toEqualTypeOf<readonly number[]>()
     }
   })

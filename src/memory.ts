@@ -1,0 +1,64 @@
+/** How the limit of memory is divided, and who has brought to disk what is to leave memory. */
+import type { Directory } from './durability/index.ts'
+import { createPolicy } from './eviction/index.ts'
+import type { MemoryOptions, Residency } from './mvcc/index.ts'
+import type { ResolvedOptions } from './options.ts'
+import type { DatabaseState } from './table-core.ts'
+
+const MOST_CACHE_BYTES = 32 * 2 ** 20
+/** The part of the limit that blocks of runs may take. */
+const CACHE_SHARE = 1 / 4
+/** The part of the limit that the log may reach before a checkpoint is due, so that reopening has not more to replay. */
+const LOG_SHARE = 1 / 4
+const LEAST_CHECKPOINT_BYTES = 2 ** 16
+const MOST_CHECKPOINT_BYTES = 64 * 2 ** 20
+
+const FIRST_PAUSE_MS = 20
+const LONGEST_PAUSE_MS = 1000
+
+/** Blocks of runs kept in memory, bytes. */
+export function cacheBytesOf({ maxMemoryBytes }: ResolvedOptions): number {
+  return Math.min(MOST_CACHE_BYTES, Math.floor(maxMemoryBytes * CACHE_SHARE))
+}
+
+/** Sealed log that makes a checkpoint due, bytes; undefined: as without a limit. */
+export function checkpointBytesOf({ maxMemoryBytes, wal }: ResolvedOptions): number | undefined {
+  if (maxMemoryBytes === Infinity) return undefined
+  const share = Math.max(LEAST_CHECKPOINT_BYTES, wal.segmentBytes, maxMemoryBytes * LOG_SHARE)
+  return Math.min(MOST_CHECKPOINT_BYTES, share)
+}
+
+/** What the engine is to keep its memory within; null: nothing. */
+export function memoryOf(options: ResolvedOptions, onDisk: boolean, random: () => number): MemoryOptions | null {
+  const { maxMemoryBytes, eviction } = options
+  if (maxMemoryBytes === Infinity && eviction !== 'manual') return null
+  const limitBytes = onDisk ? maxMemoryBytes - cacheBytesOf(options) : maxMemoryBytes
+  return { limitBytes, policy: createPolicy(eviction, { random, limitBytes }) }
+}
+
+/** Has checkpoints made for as long as more is dirty than there should be. */
+export function relieveByCheckpoints({ engine: { residency } }: DatabaseState, directory: Directory): void {
+  let isWorking = false
+  residency.onPressure = (): void => {
+    if (isWorking || directory.log === null) return
+    isWorking = true
+    void relieve(residency, directory).finally(() => {
+      isWorking = false
+      residency.wake()
+    })
+  }
+}
+
+async function relieve(residency: Residency, directory: Directory): Promise<void> {
+  let pauseMs = FIRST_PAUSE_MS
+  while (residency.pressed && !residency.isClosed) {
+    try {
+      await directory.checkpoint()
+      pauseMs = FIRST_PAUSE_MS
+    } catch {
+      // It has been reported as an event; whoever waits goes on waiting, as for room in the log.
+      await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
+      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+    }
+  }
+}
