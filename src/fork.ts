@@ -42,6 +42,8 @@ export function standOn(parent: object, state: DatabaseState, tables: Tables, sa
   const { engine } = state
   engine.refuseReentry()
   const pin = safe ? engine.beginSafe() : engine.beginSnapshot()
+  // What it shows has to stay, expired or not: the fork counts it until it is looked up there.
+  pin.instant = -Infinity
   state.forks++
   pin.onEnd = (): void => {
     state.forks--
