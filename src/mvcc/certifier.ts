@@ -280,7 +280,14 @@ export class Certifier {
     const commutes = pending.kind === MERGE && store.commutative && sameExpiry
     const since = group === null ? head : group.baseSequence
     if (entry >= 0) this.addCommit(since, 'ww', store, entry)
-    if (pending.idle) return
+    if (pending.idle) {
+      // What is absent now may have been swept since: whoever saw it in a range comes before its deletion.
+      if (store.expiring && absentNow) {
+        this.absentAndRangeReaders(store, key, 0)
+        this.existenceRangeReaders(store, key, 0, Infinity)
+      }
+      return
+    }
     if (meta !== undefined && meta.idleDeleters !== null) {
       for (const deleter of meta.idleDeleters) this.addPredecessor(deleter, 'ww', store, key)
     }
