@@ -321,13 +321,15 @@ export class Database<K, V> implements AnyDatabase {
 
   /**
    * Merges everything on disk into one run without deleted keys and old versions: the smallest and fastest form. Goes on beside
-   * reads and writes, and needs room for a second copy while it lasts. In memory it does nothing.
+   * reads and writes, and needs room for a second copy while it lasts. In memory, and then too, it removes garbage and gives
+   * back memory outside of the heap that deleted values have left free.
    * @throws VarveError `READ_ONLY`, `IO`, `POISONED`.
    */
   async compact(): Promise<void> {
     this.#ensureOpen()
     ensureWritableDatabase(this.#state)
     await this.#disk?.directory.compact()
+    if (this.#state.closed === null) await this.#engine.compactMemory()
   }
 
   /**
