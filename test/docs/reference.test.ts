@@ -68,8 +68,13 @@ const source = (path: string): string => readFileSync(join(root, 'src', path), '
 
 /** What a module exports by name. */
 function exportsOf(path: string): string[] {
-  const lists = source(path).matchAll(/^export (?:type )?\{([^}]*)\}/gm)
-  return [...lists].flatMap((list) => list[1]!.split(',').flatMap((part) => part.trim().match(/[\w$]+$/)?.[0] ?? []))
+  const text = source(path)
+  const own = text.matchAll(/^export (?:async )?(?:function|const|class|interface|type) (\w+)/gm)
+  const lists = text.matchAll(/^export (?:type )?\{([^}]*)\}/gm)
+  const listed = [...lists].flatMap((list) =>
+    list[1]!.split(',').flatMap((part) => part.trim().match(/[\w$]+$/)?.[0] ?? []),
+  )
+  return [...[...own].map((match) => match[1]!), ...listed]
 }
 
 /** The public members that a class or interface of a file declares itself. */
@@ -100,6 +105,7 @@ describe('docs/reference.md', () => {
     ['varve', 'index.ts'],
     ['varve/skiplist', 'skiplist/index.ts'],
     ['varve/maplet', 'maplet/index.ts'],
+    ['varve/testing', 'testing.ts'],
   ])('names what %s exports', (section, path) => {
     expectSame(namesOf(`exports of ${section}`), exportsOf(path))
   })
@@ -117,6 +123,7 @@ describe('docs/reference.md', () => {
   it.each([
     ['Database', 'member', 'database.ts', 'Database'],
     ['Reader', 'member', 'reader.ts', 'Reader'],
+    ['Handle', 'property of an entry', 'inspect.ts', 'EntryInfo'],
     ['Transaction', 'member', 'transaction.ts', 'Transaction'],
     ['Entry', 'member', 'entry.ts', 'Entry'],
     ['Entry', 'member', 'async-entry.ts', 'AsyncEntry'],
@@ -139,6 +146,10 @@ describe('docs/reference.md', () => {
     ['varve/maplet', 'option', 'maplet/maplet.ts', 'MapletOptions'],
     ['varve/maplet', 'member of Maplet', 'maplet/maplet.ts', 'Maplet'],
     ['varve/maplet', 'member of Filter', 'maplet/filter.ts', 'Filter'],
+    ['varve/testing', 'member of a fixture', 'testing.ts', 'ForkFixture'],
+    ['varve/testing', 'member of a clock', 'testing.ts', 'TestClock'],
+    ['varve/testing', 'option of a disk', 'testing.ts', 'TestDiskOptions'],
+    ['varve/testing', 'member of a disk', 'testing.ts', 'TestDisk'],
   ])('%s: names each %s of src/%s, %s', (section, head, path, name) => {
     expectSame(namesOf(section, head), membersOf(path, name))
   })
@@ -146,7 +157,7 @@ describe('docs/reference.md', () => {
   it('names what a handle has besides what every reader has', () => {
     const inherited = membersOf('reader.ts', 'Reader')
     const own = membersOf('handle.ts', 'Handle').filter((name) => !inherited.includes(name))
-    expectSame(namesOf('Handle'), own)
+    expectSame(namesOf('Handle', 'member'), own)
   })
 
   it.each([
