@@ -43,6 +43,9 @@ export function arenaBytes(length: number): number {
 export class Arena {
   /** I3. */
   epoch = 0
+  /** Where what {@link seek} found last begins in its block, and its length, in bytes. */
+  foundStart = 0
+  foundLength = 0
   #count = 0
   #usedBytes = 0
   #reservedBytes = 0
@@ -144,6 +147,18 @@ export class Arena {
     const length = this.lengthOf(handle)
     const start = this.startOf(handle)
     return this.bytesOf(handle).slice(start, start + length)
+  }
+
+  /**
+   * Finds a value in one step: returns the block that it lies in, and notes {@link foundStart} and {@link foundLength}.
+   * Throws if there is none of that handle.
+   */
+  seek(handle: number): Block {
+    const block = this.#held(handle)
+    const place = handle & PLACE_MASK
+    this.foundStart = place * block.placeBytes
+    this.foundLength = block.lengthAt(place)
+    return block
   }
 
   /** Whether a handle names a value. */

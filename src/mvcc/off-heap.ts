@@ -54,9 +54,8 @@ export class OffHeap implements Resident<unknown> {
   release(stored: unknown): unknown {
     if (typeof stored !== 'number') return this.inner.release(stored)
     const { arena } = this
-    const length = arena.lengthOf(stored)
-    const block = arena.blockOf(stored)
-    return this.inner.releaseFrom(block.bytes, block.words, arena.startOf(stored), length)
+    const { bytes, words } = arena.seek(stored)
+    return this.inner.releaseFrom(bytes, words, arena.foundStart, arena.foundLength)
   }
 
   sizeOf(stored: unknown): number {
