@@ -14,6 +14,7 @@ const config: ViteUserConfig = defineConfig({
   resolve: {
     alias: [
       { find: /^varve$/, replacement: source('index.ts') },
+      { find: /^varve\/testing$/, replacement: source('testing.ts') },
       { find: /^varve\/(skiplist|maplet)$/, replacement: source('$1/index.ts') },
     ],
   },

@@ -172,7 +172,7 @@ describe('src/', () => {
     )
   })
 
-  it.each(['src/index.ts', 'src/skiplist/index.ts', 'src/maplet/index.ts'])(
+  it.each(['src/index.ts', 'src/skiplist/index.ts', 'src/maplet/index.ts', 'src/testing.ts'])(
     'documents all that %s exports',
     (entry) => {
       expect(undocumented(entry)).toEqual([])
