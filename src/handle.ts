@@ -202,7 +202,9 @@ export class Handle<K, V> implements Reader<K, V> {
   }
 
   async #setWhenRoom(key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
-    await waitForRoom(this.#core.state)
+    const { state } = this.#core
+    // Whoever waited with it may have taken the room.
+    while (isCrowded(state)) await waitForRoom(state)
     return this.#setNow(key, stored, size, ttlMs)
   }
 
@@ -214,7 +216,7 @@ export class Handle<K, V> implements Reader<K, V> {
     if (state.engine.hasFavours) return this.#write((tx) => tx.delete(key))
     ensureWritableDatabase(state)
     const admitted = this.#core.admitKey(key)
-    if (isCrowded(state)) await waitForRoom(state)
+    while (isCrowded(state)) await waitForRoom(state)
     const deleted = state.engine.writeOne(store, admitted, DELETE, undefined, 0)
     await settled(state, state.engine.clock)
     return deleted

@@ -297,7 +297,7 @@ export class Transaction<K, V> extends ViewReader<K, V> {
     const { engine } = state
     let conflict
     try {
-      if (isCrowded(state) && this.txn.hasWrites) {
+      while (isCrowded(state) && this.txn.hasWrites) {
         await waitForRoom(state)
         this.ensureActive()
       }

@@ -1,6 +1,13 @@
 /** Many small histories over what is on disk, each on tables of its own, and what must be found after each session. */
 import { tablesOf } from './history-database.ts'
-import { DiskCounts, type DiskDurability, DiskEngine, type Ending, type Preparation } from './history-disk.ts'
+import {
+  DiskCounts,
+  type DiskDurability,
+  DiskEngine,
+  type Ending,
+  type MemoryLimit,
+  type Preparation,
+} from './history-disk.ts'
 import { randomSchedule } from './history-generate.ts'
 import { identityOf, same, show, type Value } from './history-model.ts'
 import { Driver, type Program, type Result, Tally } from './history.ts'
@@ -12,6 +19,8 @@ export interface SamplePlan {
   readonly perDatabase?: number
   /** See {@link DiskEngine.create}. Default 0.06. */
   readonly workRate?: number
+  /** What memory is kept within. Default: nothing. */
+  readonly limit?: MemoryLimit
 }
 
 /** How sessions of histories end. */
@@ -30,12 +39,12 @@ export async function sampleOnDisk(
   histories: number,
   keys: readonly string[],
   draw: Draw,
-  { perDatabase = 60, workRate = 0.06 }: SamplePlan = {},
+  { perDatabase = 60, workRate = 0.06, limit = {} }: SamplePlan = {},
 ): Promise<{ readonly tally: Tally; readonly counts: DiskCounts }> {
   const tally = new Tally()
   const counts = new DiskCounts()
   for (let left = histories; left > 0 && tally.reports.length === 0; left -= perDatabase)
-    await sampleOneDatabase(random, Math.min(left, perDatabase), keys, draw, workRate, tally, counts)
+    await sampleOneDatabase(random, Math.min(left, perDatabase), keys, draw, workRate, limit, tally, counts)
   return { tally, counts }
 }
 
@@ -45,11 +54,12 @@ async function sampleOneDatabase(
   keys: readonly string[],
   draw: Draw,
   workRate: number,
+  limit: MemoryLimit,
   tally: Tally,
   counts: DiskCounts,
 ): Promise<void> {
   const durability = random.pick<DiskDurability>(['full', 'relaxed'])
-  const engine = await DiskEngine.create(durability, random.fork(), workRate, counts)
+  const engine = await DiskEngine.create(durability, random.fork(), workRate, counts, limit)
   const initial = keys.slice(0, keys.length >> 1)
   const preparations: Preparation[] = Array.from({ length: histories }, (_, at) => ({
     tables: tablesOf(` ${at}`),

@@ -8,7 +8,7 @@
  * was acknowledged, and be one moment of the model.
  */
 import { openWith } from '../../src/database.ts'
-import type { Database, Key, Transaction } from '../../src/index.ts'
+import type { Database, DatabaseOptions, Key, Transaction } from '../../src/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { DatabaseEngine, type Tables, TransactionSession } from './history-database.ts'
 import { identityOf, type Session, tableOf, type Value } from './history-model.ts'
@@ -21,6 +21,9 @@ const DECISION_JOBS = 12
 const PORTIONS = 4
 
 export type DiskDurability = 'full' | 'relaxed'
+
+/** What memory is kept within; with a policy that is named, entries are let go by name, too. */
+export type MemoryLimit = Pick<DatabaseOptions<Key, unknown>, 'maxMemoryBytes' | 'eviction'>
 
 /** How a session ends: it is closed, its process dies, or the machine loses power. */
 export type Ending = 'close' | 'kill' | 'power'
@@ -35,6 +38,8 @@ export class DiskCounts {
   /** Deleted keys that memory could forget. */
   forgotten = 0
   acknowledged = 0
+  /** Entries that were let go by name. */
+  evicted = 0
   /** Commits that nobody had been told of, and that were gone in the next session. */
   lost = 0
 
@@ -67,6 +72,8 @@ export class DiskEngine extends DatabaseEngine {
   #failure: Error | undefined = undefined
   #session = 0
 
+  readonly #limit: MemoryLimit
+
   private constructor(
     database: Database<Key, unknown>,
     storage: SimulatedStorage,
@@ -74,8 +81,10 @@ export class DiskEngine extends DatabaseEngine {
     random: Random,
     workRate: number,
     counts: DiskCounts,
+    limit: MemoryLimit,
   ) {
     super(database)
+    this.#limit = limit
     this.#storage = storage
     this.#durability = durability
     this.#random = random
@@ -89,10 +98,11 @@ export class DiskEngine extends DatabaseEngine {
     random: Random,
     workRate: number,
     counts: DiskCounts = new DiskCounts(),
+    limit: MemoryLimit = {},
   ): Promise<DiskEngine> {
     const storage = new SimulatedStorage({ seed: random.uint32() })
-    const database = await open(storage, durability, random)
-    return new DiskEngine(database, storage, durability, random, workRate, counts)
+    const database = await open(storage, durability, random, limit)
+    return new DiskEngine(database, storage, durability, random, workRate, counts, limit)
   }
 
   // ---------------------------------------------------------------- what drivers use
@@ -111,6 +121,7 @@ export class DiskEngine extends DatabaseEngine {
     if (this.#failure !== undefined) throw this.#failure
     const random = this.#random
     if (random.chance(this.#workRate * 2)) await turns(random.between(1, 4))
+    if (this.#limit.eviction !== undefined && random.chance(0.3)) this.#evict()
     if (random.chance(this.#workRate)) {
       const handle = this.database.handle(random.pick([this.tables.sums, this.tables.logs]))
       void this.#beside(this.#background, handle.prefetch({}))
@@ -119,6 +130,14 @@ export class DiskEngine extends DatabaseEngine {
     if (random.chance(0.3)) return void (await this.database.vacuum())
     const work = this.#work()
     if (random.chance(0.5)) await work
+  }
+
+  /** Has whatever may leave memory leave it. */
+  #evict(): void {
+    for (const table of [this.tables.sums, this.tables.logs]) {
+      const handle = this.database.handle(table)
+      for (const { key } of handle.inspect()) if (this.#random.chance(0.7) && handle.evict(key)) this.counts.evicted++
+    }
   }
 
   /** A checkpoint, now and then with everything merged into one run. */
@@ -185,13 +204,15 @@ export class DiskEngine extends DatabaseEngine {
         }
       }
     }
+    const writes: Promise<unknown>[] = []
     for (const [number, portion] of portions.entries()) {
       for (const [{ tables }, key, value] of portion) {
         const handle = this.database.handle(tables[tableOf(key)])
-        void (value === undefined ? handle.delete(key) : handle.set(key, value))
+        writes.push(value === undefined ? handle.delete(key) : handle.set(key, value))
       }
       if (number < PORTIONS - 1 && this.#random.chance(0.8)) await this.database.checkpoint()
     }
+    await Promise.all(writes)
     await this.settle()
   }
 
@@ -229,7 +250,7 @@ export class DiskEngine extends DatabaseEngine {
     this.#background.clear()
     this.#waiting.clear()
     const newest = database.sequence
-    this.database = await open(this.#storage, this.#durability, this.#random)
+    this.database = await open(this.#storage, this.#durability, this.#random, this.#limit)
     const found = this.sequence
     if (found > newest) throw new Error(`commit ${found} was found, the newest was ${newest}`)
     const mayLose = this.#durability === 'relaxed' && ending === 'power'
@@ -281,11 +302,16 @@ class WaitingSession extends TransactionSession {
 }
 
 /** Small files, and work behind the transactions in this thread. */
-function open(storage: SimulatedStorage, durability: DiskDurability, random: Random): Promise<Database<Key, unknown>> {
+function open(
+  storage: SimulatedStorage,
+  durability: DiskDurability,
+  random: Random,
+  limit: MemoryLimit,
+): Promise<Database<Key, unknown>> {
   const wal = { segmentBytes: 64 * 1024, poolSize: 1 }
   const flush = { intervalMs: 3, commits: random.pick([3, 30, 300]) }
   return openWith<Key, unknown>(
-    { path: PATH, durability, wal, flush, vacuum: { intervalMs: 1 } },
+    { path: PATH, durability, wal, flush, vacuum: { intervalMs: 1 }, ...limit },
     {
       storage,
       background: 'inline',

@@ -73,6 +73,12 @@ export interface Level {
   readonly iterator?: boolean
 }
 
+/** One commit by which the engine deleted keys for want of room. */
+export interface Eviction {
+  readonly sequence: number
+  readonly keys: readonly string[]
+}
+
 /** What the driver asks of a database. */
 export interface Engine {
   begin(options: Level): Session
@@ -82,6 +88,8 @@ export interface Engine {
   readonly isPrepared?: boolean
   /** Awaited before every step: what goes on behind the transactions. */
   interlude?(): Promise<void>
+  /** Deletions that the engine has committed by itself since it was asked last, in commit order. */
+  takeEvictions?(): readonly Eviction[]
 }
 
 /** What long histories ask for besides. */
@@ -487,6 +495,12 @@ export interface Conflict extends Error {
 }
 
 /** Whether an error says that the transaction lost against others. */
+/** Whether a transaction was told that there is no room for it, or for what it asked for: it did nothing wrong. */
+export function isForWantOfRoom(error: unknown): error is Error & { readonly code: string } {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  return code === 'SNAPSHOT_TOO_OLD' || code === 'MEMORY_LIMIT'
+}
+
 export function isConflict(error: unknown): error is Conflict {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   return code === 'SERIALIZATION_FAILURE' || code === 'WRITE_CONFLICT'

@@ -11,8 +11,10 @@ import {
   type Conflict,
   describeOp,
   type Engine,
+  type Eviction,
   identityOf,
   isConflict,
+  isForWantOfRoom,
   type Level,
   Model,
   type Op,
@@ -53,6 +55,10 @@ export class Tally {
   searched = 0
   /** Commits that only an exact search can accept. */
   closeCalls = 0
+  /** Keys evicted, reads of values that had been, and commits for which there was no room. */
+  evicted = 0
+  outdated = 0
+  tooLarge = 0
   readonly faults: Record<Fault, number> = {
     'wrong read': 0,
     anomaly: 0,
@@ -139,6 +145,9 @@ class History {
   readonly #schedule: readonly number[]
   readonly #model = new Model()
   readonly #committed: Node[] = []
+  /** When each key was evicted last. */
+  readonly #evictedAt = new Map<string, number>()
+  readonly #evictions = new Set<number>()
   /** Committed transactions by the ids the engine gave them. */
   readonly #byId = new Map<number, Node>()
   #faulty = false
@@ -162,10 +171,13 @@ class History {
     for (const key of this.#universe.keys)
       if (initial.has(key)) pending.set(key, { kind: 'set', value: identityOf(key) })
     if (this.#engine.isPrepared !== true) await this.#write(initial)
-    const sequence = this.#engine.sequence
+    const evictions = this.#engine.takeEvictions?.() ?? []
+    let { sequence } = this.#engine
+    while (evictions.some((eviction) => eviction.sequence === sequence)) sequence--
     this.#model.install(pending, sequence)
     const writes = new Map([...pending.keys()].map((key) => [key, 'set'] as const))
     this.#committed.push({ name: 'T0', snapshot: -1, sequence, reads: new Map(), writes })
+    this.#install(evictions.filter((eviction) => eviction.sequence > sequence))
   }
 
   async #write(initial: ReadonlySet<string>): Promise<void> {
@@ -182,6 +194,7 @@ class History {
     this.#tally.histories++
     for (const index of this.#schedule) {
       await this.#engine.interlude?.()
+      this.#noteEvictions()
       let transaction = running.get(index)
       if (transaction === undefined) running.set(index, (transaction = this.#begin(index)))
       if (transaction.outcome === 'open') await this.#step(transaction)
@@ -222,6 +235,7 @@ class History {
       else await this.#commit(transaction)
     } catch (error) {
       if (isConflict(error)) return this.#refused(transaction, error)
+      if (isForWantOfRoom(error) && this.#mayLackRoom(transaction, op, error.code)) return this.#rollback(transaction)
       transaction.outcome = 'broken'
       this.#fault('unexpected error', String(error))
     }
@@ -238,6 +252,37 @@ class History {
     const name = `T${transaction.index + 1} at ${transaction.attempt.recorder.snapshot}`
     this.#fault('wrong read', `${name}: ${describeOp(op)} gave ${show(got)}, expected ${show(expected)}`)
     return got
+  }
+
+  #noteEvictions(): void {
+    const evictions = this.#engine.takeEvictions?.()
+    if (evictions !== undefined) this.#install(evictions)
+  }
+
+  /** The engine's own deletions are transactions that read nothing. */
+  #install(evictions: readonly Eviction[]): void {
+    for (const { sequence, keys } of evictions) {
+      this.#evictions.add(sequence)
+      this.#tally.evicted += keys.length
+      for (const key of keys) this.#evictedAt.set(key, sequence)
+      this.#model.install(new Map(keys.map((key) => [key, { kind: 'delete' }])), sequence)
+      const writes = new Map(keys.map((key) => [key, 'delete'] as const))
+      this.#committed.push({ name: `E${sequence}`, snapshot: sequence - 1, sequence, reads: new Map(), writes })
+    }
+  }
+
+  /** Whether it is right that there was no room: of what is asked for something has been evicted since the snapshot. */
+  #mayLackRoom({ attempt: { recorder } }: Running, op: Op | undefined, code: string): boolean {
+    if (code === 'MEMORY_LIMIT') {
+      this.#tally.tooLarge++
+      return op === undefined
+    }
+    this.#tally.outdated++
+    if (op === undefined) return false
+    return [...this.#evictedAt].some(([key, sequence]) => {
+      const isAsked = !('key' in op) || op.key === key
+      return isAsked && sequence > recorder.snapshot && this.#model.read(key, recorder.snapshot) !== undefined
+    })
   }
 
   #rollback(transaction: Running): void {
@@ -257,11 +302,13 @@ class History {
       if (!isConflict(error)) throw error
       refusal = error
     }
+    this.#noteEvictions()
     if (refusal !== undefined) return this.#refused(transaction, refusal, verdict)
     transaction.outcome = 'committed'
     this.#tally.commits++
     if (node.writes.size > 0) {
       node.sequence = this.#engine.sequence
+      while (this.#evictions.has(node.sequence)) node.sequence--
       this.#model.install(recorder.pending, node.sequence)
     }
     this.#committed.push(node)

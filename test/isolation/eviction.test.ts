@@ -1,0 +1,126 @@
+/**
+ * Isolation while memory is kept small. In memory an eviction is a transaction of the engine that deletes, and whoever needs an
+ * old value that went with it is told so; over a disk nobody can tell that anything leaves memory. The oracle is the same.
+ */
+import { describe, expect, it } from 'vitest'
+import { EvictingEngine, type Plan } from '../support/history-evicting.ts'
+import { sampleOnDisk } from '../support/history-disk-sample.ts'
+import {
+  COMPOSITES,
+  ITERATOR,
+  type Mix,
+  randomProgram,
+  randomSchedule,
+  SAFE,
+  SERIALIZABLE,
+  SNAPSHOT,
+  TRACKED,
+} from '../support/history-generate.ts'
+import { Driver, Tally } from '../support/history.ts'
+import { Random, runs, seed } from '../support/random.ts'
+
+const LEVELS = [SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, TRACKED, TRACKED, SAFE, ITERATOR, SNAPSHOT]
+const KEYS = ['w', 'x', 'y', 'z', 'X', 'Y']
+
+const MIXES: readonly (readonly [name: string, count: number, mix: Mix])[] = [
+  ['triples', 3, { keys: ['x', 'X', 'y'], length: [1, 4], levels: LEVELS }],
+  ['quadruples', 4, { keys: KEYS, length: [1, 4], levels: LEVELS }],
+  [
+    'readers of what comes and goes',
+    3,
+    {
+      keys: ['x', 'y'],
+      length: [1, 3],
+      levels: [SERIALIZABLE, SERIALIZABLE, TRACKED, TRACKED, ITERATOR],
+      reads: ['get', 'get', 'has', 'scan'],
+      writes: ['set', 'delete'],
+    },
+  ],
+  ['calls that read and write', 3, { keys: ['x', 'X', 'y'], length: [1, 4], levels: LEVELS, writes: COMPOSITES }],
+]
+
+async function sampleInMemory(name: string, plan: Plan, count: number, mix: Mix, histories: number): Promise<Tally> {
+  const random = new Random(name)
+  const tally = new Tally()
+  for (let left = histories; left > 0 && tally.reports.length === 0; left -= 40) {
+    const engine = new EvictingEngine(plan, mix.keys, random.fork())
+    const driver = new Driver(engine, mix.keys, mix.keys.slice(0, mix.keys.length >> 1), tally)
+    await engine.watched(async () => {
+      for (let at = 0; at < Math.min(left, 40) && tally.reports.length === 0; at++) {
+        const programs = Array.from({ length: count }, () => randomProgram(mix, random))
+        await driver.run(programs, randomSchedule(programs, random))
+      }
+    })
+    expect((await engine.database.check()).problems).toEqual([])
+    await engine.database.close()
+  }
+  const { evicted, outdated, tooLarge } = tally
+  console.log(
+    `${name} (seed ${seed}): ${tally.summary()}; evicted ${evicted}, too old ${outdated}, no room ${tooLarge}`,
+  )
+  expect(tally.reports.join('\n\n')).toBe('')
+  expect(tally.faults).toEqual(new Tally().faults)
+  return tally
+}
+
+describe('in memory', () => {
+  for (const [name, count, mix] of MIXES) {
+    it(`${name}, with keys evicted by name`, { timeout: 120_000 }, async () => {
+      const histories = runs(800)
+      const tally = await sampleInMemory(`named ${name}`, { eviction: 'manual', byName: 0.3 }, count, mix, histories)
+      expect(tally.evicted).toBeGreaterThan(histories / 4)
+      if (histories < 200) return
+      expect(tally.outdated).toBeGreaterThan(0)
+      expect(tally.commits).toBeGreaterThan(histories)
+    })
+
+    it(`${name}, with a limit of a few entries`, { timeout: 120_000 }, async () => {
+      const histories = runs(600)
+      const random = new Random(`policies ${name}`)
+      const eviction = random.pick(['lru', 'lfu', 'random', 'arc', 's3fifo'] as const)
+      const plan: Plan = { eviction, maxMemoryBytes: 150 * mix.keys.length, byName: 0.05 }
+      const tally = await sampleInMemory(`limited ${name}`, plan, count, mix, histories)
+      expect(tally.evicted).toBeGreaterThan(0)
+      expect(tally.commits).toBeGreaterThan(histories / 2)
+    })
+  }
+
+  it('with a graph that is full most of the time', { timeout: 120_000 }, async () => {
+    const [, [, count, mix]] = MIXES as [(typeof MIXES)[0], (typeof MIXES)[0]]
+    const random = new Random('evicting with a small graph')
+    const tally = new Tally()
+    const engine = new EvictingEngine({ eviction: 'manual', byName: 0.3, graphCap: 2 }, mix.keys, random.fork())
+    const driver = new Driver(engine, mix.keys, [], tally)
+    await engine.watched(async () => {
+      for (let i = runs(300); i > 0; i--) {
+        const programs = Array.from({ length: count }, () => randomProgram(mix, random))
+        await driver.run(programs, randomSchedule(programs, random))
+      }
+    })
+    // What is refused for want of nodes is no fault here; anything else is.
+    expect({ ...tally.faults, 'needless abort': 0 }).toEqual(new Tally().faults)
+    expect((await engine.database.check()).problems).toEqual([])
+  })
+})
+
+describe('on disk', () => {
+  for (const [name, count, mix] of MIXES) {
+    it(`${name}: what leaves memory makes no difference`, { timeout: 120_000 }, async () => {
+      const histories = runs(240)
+      const random = new Random(`spilled ${name}`)
+      const eviction = random.pick(['lru', 'lfu', 'random', 'arc', 's3fifo'] as const)
+      const { tally, counts } = await sampleOnDisk(
+        random,
+        histories,
+        mix.keys,
+        (draws) => Array.from({ length: count }, () => randomProgram(mix, draws)),
+        { workRate: 0.12, limit: { maxMemoryBytes: 6000, eviction } },
+      )
+      console.log(`spilled ${name} (seed ${seed}): ${tally.summary()}; ${counts.summary()}`)
+      expect(tally.reports.join('\n\n')).toBe('')
+      expect(tally.faults).toEqual(new Tally().faults)
+      expect([tally.outdated, tally.tooLarge]).toEqual([0, 0])
+      expect(counts.evicted).toBeGreaterThan(histories / 10)
+    })
+  }
+})
