@@ -89,6 +89,11 @@ export class Sweeper {
     this.intervalMs = Math.min(intervalMs, LONGEST_TIMER_MS)
   }
 
+  /** Whether anything that is there expires. */
+  get hasDeadlines(): boolean {
+    return this.engine.deadlines.size > 0 || (this.tier !== null && this.tier.expiring > 0)
+  }
+
   /** Sees to it that the sweeper wakes if anything may expire. Called after commits: the common case is one look. */
   arm(): void {
     if (this.timer !== null || this.immediate !== null || this.intervalMs === 0 || this.isStopped) return
