@@ -147,7 +147,6 @@ class History {
   readonly #committed: Node[] = []
   /** When each key was evicted last. */
   readonly #evictedAt = new Map<string, number>()
-  readonly #evictions = new Set<number>()
   /** Committed transactions by the ids the engine gave them. */
   readonly #byId = new Map<number, Node>()
   #faulty = false
@@ -172,8 +171,7 @@ class History {
       if (initial.has(key)) pending.set(key, { kind: 'set', value: identityOf(key) })
     if (this.#engine.isPrepared !== true) await this.#write(initial)
     const evictions = this.#engine.takeEvictions?.() ?? []
-    let { sequence } = this.#engine
-    while (evictions.some((eviction) => eviction.sequence === sequence)) sequence--
+    const sequence = newestBut(evictions, this.#engine.sequence)
     this.#model.install(pending, sequence)
     const writes = new Map([...pending.keys()].map((key) => [key, 'set'] as const))
     this.#committed.push({ name: 'T0', snapshot: -1, sequence, reads: new Map(), writes })
@@ -235,7 +233,12 @@ class History {
       else await this.#commit(transaction)
     } catch (error) {
       if (isConflict(error)) return this.#refused(transaction, error)
-      if (isForWantOfRoom(error) && this.#mayLackRoom(transaction, op, error.code)) return this.#rollback(transaction)
+      if (isForWantOfRoom(error) && this.#mayLackRoom(transaction, op, error.code)) {
+        // A commit that is refused has ended the transaction.
+        if (op !== undefined) transaction.attempt.session.rollback()
+        transaction.outcome = 'rolled back'
+        return
+      }
       transaction.outcome = 'broken'
       this.#fault('unexpected error', String(error))
     }
@@ -262,7 +265,6 @@ class History {
   /** The engine's own deletions are transactions that read nothing. */
   #install(evictions: readonly Eviction[]): void {
     for (const { sequence, keys } of evictions) {
-      this.#evictions.add(sequence)
       this.#tally.evicted += keys.length
       for (const key of keys) this.#evictedAt.set(key, sequence)
       this.#model.install(new Map(keys.map((key) => [key, { kind: 'delete' }])), sequence)
@@ -302,16 +304,20 @@ class History {
       if (!isConflict(error)) throw error
       refusal = error
     }
-    this.#noteEvictions()
-    if (refusal !== undefined) return this.#refused(transaction, refusal, verdict)
+    const evictions = this.#engine.takeEvictions?.() ?? []
+    if (refusal !== undefined) {
+      this.#install(evictions)
+      return this.#refused(transaction, refusal, verdict)
+    }
     transaction.outcome = 'committed'
     this.#tally.commits++
     if (node.writes.size > 0) {
-      node.sequence = this.#engine.sequence
-      while (this.#evictions.has(node.sequence)) node.sequence--
+      node.sequence = newestBut(evictions, this.#engine.sequence)
+      this.#install(evictions.filter(({ sequence }) => sequence < node.sequence))
       this.#model.install(recorder.pending, node.sequence)
     }
     this.#committed.push(node)
+    this.#install(evictions.filter(({ sequence }) => node.writes.size === 0 || sequence > node.sequence))
     if (session.id !== undefined) this.#byId.set(session.id, node)
     if (verdict === 'first committer wins') {
       return this.#fault('anomaly', `T${index + 1} overwrote a concurrent commit`)
@@ -377,6 +383,11 @@ class History {
     this.#faulty = true
     this.#tally.report(fault, `${text}\n${describeHistory(this.#programs, this.#schedule)}`)
   }
+}
+
+/** The newest commit that is no eviction. */
+function newestBut(evictions: readonly Eviction[], sequence: number): number {
+  return evictions.some((eviction) => eviction.sequence === sequence) ? newestBut(evictions, sequence - 1) : sequence
 }
 
 /** Whether the edges of one key put `from` before `to`. */
