@@ -140,30 +140,40 @@ describe('values outside of the heap', () => {
     await expectSound(db)
   })
 
-  it('leave memory on disk and come back, beside scans and snapshots', async () => {
-    using place = new Directory()
-    const options = { maxMemoryBytes: 150_000, eviction: 'lru' as const }
-    await place.session(async (db) => {
-      for (let i = 0; i < 3000; i += 100) await fill(db, i, i + 100)
-      await db.checkpoint()
-      using snapshot = db.snapshot()
-      const stream = snapshot.table(points).stream()
-      for (let i = 0; i < 3000; i += 7) expect(db.handle(blobs).get(`k${i}`)).toEqual(blobOf(i))
-      let count = 0
-      for await (const [key, value] of stream) {
-        expect(value).toEqual(pointOf(Number(key.slice(1))))
-        if (++count % 500 === 0) {
-          await fill(db, 0, 100, count)
-          await db.compact()
+  it.each([
+    ['lru', 150_000],
+    ['lru', 500],
+    ['s3fifo', 20_000],
+  ] as const)(
+    'leave memory on disk and come back, beside scans and snapshots: %s, %i bytes',
+    async (eviction, bytes) => {
+      using place = new Directory()
+      const options = { maxMemoryBytes: bytes, eviction }
+      const load = { maxMemoryBytes: Math.max(bytes, 150_000), eviction }
+      await place.session(async (db) => {
+        for (let i = 0; i < 1200; i += 100) await fill(db, i, i + 100)
+      }, load)
+      await place.session(async (db) => {
+        using snapshot = db.snapshot()
+        const stream = snapshot.table(points).stream()
+        for (let i = 0; i < 1200; i += 7) expect(db.handle(blobs).get(`k${i}`)).toEqual(blobOf(i))
+        let count = 0
+        for await (const [key, value] of stream) {
+          expect(value).toEqual(pointOf(Number(key.slice(1))))
+          if (++count % 400 === 0) {
+            await db.handle(points).set('k0', pointOf(count))
+            await db.compact()
+          }
         }
-      }
-      expect(count).toBe(3000)
-      expectFilled(db, 100, 3000)
-      await expectSound(db)
-    }, options)
-    await place.session(async (db) => {
-      expectFilled(db, 100, 3000)
-      await expectSound(db)
-    }, options)
-  })
+        expect(count).toBe(1200)
+        expectFilled(db, 1, 1200)
+        await expectSound(db)
+      }, options)
+      await place.session(async (db) => {
+        expectFilled(db, 1, 1200)
+        expect(db.handle(points).get('k0')).toEqual(pointOf(1200))
+        await expectSound(db)
+      }, options)
+    },
+  )
 })
