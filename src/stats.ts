@@ -64,6 +64,15 @@ export interface Stats {
     /** Commits since the newest safe snapshot. */
     readonly safeSnapshotLag: number
   }
+  /** Keys that expire. */
+  readonly expiry: {
+    /** In memory, those included that have expired and not been reclaimed yet. */
+    readonly keys: number
+    /** Entries on disk that expire; also those of keys in memory and those that newer ones have replaced. 0 in memory. */
+    readonly entriesOnDisk: number
+    /** Keys reclaimed because they had expired, since open. */
+    readonly expired: number
+  }
   /** Estimated bytes: keys and values, what they cost beyond that, and both. */
   readonly memory: { readonly totalBytes: number; readonly entryBytes: number; readonly overheadBytes: number }
   /** Those who watch, by `changes()` and `watch()`. */
@@ -103,7 +112,7 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
   let chained = 0
   let versions = 0
   let entryBytes = 0
-  let overheadBytes = feed?.bytes ?? 0
+  let overheadBytes = (feed?.bytes ?? 0) + deadlineBytes(engine)
   for (const store of engine.stores) {
     tables[store.spec.name] = tableStats(store)
     chained += store.versions
@@ -132,6 +141,11 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
       oldestSnapshotLag: oldest === Infinity ? 0 : engine.clock - oldest,
       safeSnapshotLag: engine.clock - engine.safePoint,
     },
+    expiry: {
+      keys: engine.deadlines.size,
+      entriesOnDisk: engine.options.disk?.tier.expiring ?? 0,
+      expired: engine.sweeper.swept,
+    },
     memory: { totalBytes: entryBytes + overheadBytes, entryBytes, overheadBytes },
     feed: { readers: feed?.size ?? 0, commits: feed?.length ?? 0, bytes: feed?.bytes ?? 0, lagged: state.feed.lagged },
     disk: directory === null ? null : directory.stats(),
@@ -151,7 +165,12 @@ function tableStats(store: TableStore): TableStats {
 
 /** Estimated bytes resident on behalf of a database. */
 export function memoryUsage(engine: Engine): number {
-  let bytes = engine.feed?.bytes ?? 0
+  let bytes = (engine.feed?.bytes ?? 0) + deadlineBytes(engine)
   for (const store of engine.stores) bytes += store.bytes - store.coldBytes + store.overheadBytes()
   return bytes
+}
+
+/** What the queue of what expires costs; nothing where nothing does. */
+function deadlineBytes({ deadlines }: Engine): number {
+  return deadlines.size === 0 ? 0 : deadlines.overheadBytes
 }

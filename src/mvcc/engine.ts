@@ -38,6 +38,7 @@ import { firstCommitterWins } from './first-committer.ts'
 import { GarbageQueue } from './garbage.ts'
 import { Graph } from './graph.ts'
 import { LazyReaders } from './lazy.ts'
+import { compactColumns } from './column-compaction.ts'
 import { compactMemory } from './memory-compaction.ts'
 import { install } from './install.ts'
 import { Node } from './node.ts'
@@ -690,18 +691,32 @@ export class Engine {
 
   /** Works off all garbage that may go now, in slices of about a millisecond of the event loop. */
   async vacuum(): Promise<{ versions: number; keys: number }> {
-    const { keys } = this.garbage.counters
+    const { counters } = this.garbage
+    const { versions, keys } = counters
+    // Marks that say nothing any more would keep the sweeper from their keys.
+    await this.cleaner.drain()
     await this.sweeper.drain()
-    const swept = this.garbage.counters.keys - keys
-    const drained = await this.cleaner.drain()
-    const removed = { versions: drained.versions, keys: drained.keys + swept }
+    await this.cleaner.drain()
+    const removed = { versions: counters.versions - versions, keys: counters.keys - keys }
     this.listener?.vacuumed(removed.versions, removed.keys)
     return removed
   }
 
-  /** Moves values outside of the heap together and gives back the memory between; resolves to how many bytes. Goes on beside commits. */
+  /** Whether anybody may remember ids of entries beyond the tick: then none may change. Works off the garbage, which does. */
+  get remembersIds(): boolean {
+    if (this.updates.size + this.readers.size + this.snapshotUpdates.size > 0 || this.residency.policy !== null)
+      return true
+    if (this.garbage.pending(this.horizon) > 0) this.garbage.drain(Infinity, this.horizon)
+    return this.garbage.pending(this.horizon) > 0
+  }
+
+  /**
+   * Moves entries, and values outside of the heap, together, and gives back the memory between; resolves to how many bytes of
+   * values. Goes on beside commits.
+   */
   async compactMemory(): Promise<number> {
     await this.cleaner.drain()
+    await compactColumns(this, this.options.now)
     return compactMemory(this, this.options.now)
   }
 

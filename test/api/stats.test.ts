@@ -28,6 +28,19 @@ describe('stats', () => {
     expect(db.stats().operations).toEqual({ gets: 4, has: 2, scans: 2, sets: 2, deletes: 2, merges: 2 })
   })
 
+  it('count keys that expire, and those that have', async () => {
+    let now = 0
+    const db = open({ clock: () => now, ttl: { sweepIntervalMs: 0 } })
+    expect(db.stats().expiry).toEqual({ keys: 0, entriesOnDisk: 0, expired: 0 })
+    for (let i = 0; i < 10; i++) await db.handle().set(`k${i}`, i, i < 7 ? { ttlMs: 5 + i } : {})
+    expect(db.stats().expiry).toEqual({ keys: 7, entriesOnDisk: 0, expired: 0 })
+    now = 8
+    expect(db.stats().expiry.keys).toBe(7)
+    await db.vacuum()
+    await db.handle().persist('k6')
+    expect(db.stats().expiry).toEqual({ keys: 2, entriesOnDisk: 0, expired: 4 })
+  })
+
   it('count what became of transactions', async () => {
     const db = open()
     const handle = db.handle()
