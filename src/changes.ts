@@ -1,8 +1,7 @@
 /** `db.changes()`: every commit, in order, once. */
 import type { Cursor } from './cursor.ts'
 import type { Key } from './keys/index.ts'
-import { type CommitCause, FeedWrite, UNKNOWN } from './mvcc/index.ts'
-import type { LoggedWrite } from './history.ts'
+import { type CommitCause, type FeedWrite, UNKNOWN } from './mvcc/index.ts'
 import {
   ChangeStream,
   checkSubscriptionOptions,
@@ -82,8 +81,7 @@ export function openChanges(
   return new ChangeStream(new Subscription(source, interest, options ?? {}, shape))
 }
 
-function changeOf(write: FeedWrite | LoggedWrite, coreOf: CoreLookup, before: boolean): CommitChange {
-  if (!(write instanceof FeedWrite)) return { table: write.table, key: write.key, ...write.effect() }
+function changeOf(write: FeedWrite, coreOf: CoreLookup, before: boolean): CommitChange {
   const table = write.store.spec.name
   const core = coreOf(table) as TableCore<unknown, unknown>
   return { table, key: core.releaseKey(write.key) as Key, ...effectOf(core, write, before) }

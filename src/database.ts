@@ -12,6 +12,7 @@ import { VarveError, databaseClosed } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
 import { forkOptions, forksOpen, type Stand, standOn } from './fork.ts'
 import { Handle } from './handle.ts'
+import { historyOf } from './history.ts'
 import { SampledLatency } from './latency.ts'
 import { release, watchOver } from './leaks.ts'
 import { type Conflict, Engine, type EngineListener, type Txn } from './mvcc/index.ts'
@@ -188,6 +189,7 @@ export class Database<K, V> implements AnyDatabase {
     const ground = disk === null ? (stand?.ground ?? null) : diskGround(disk, this.#engine, resolved.readOnly)
     this.#tables = new Tables(this.#state, ground, resolved, injected.random)
     this.#main = this.#tables.define<K, V>(DEFAULT_TABLE, options ?? {})
+    if (disk !== null) this.#feed.history = historyOf(disk.directory, this.#tables)
     if (stand !== null) {
       stand.fill(this.#tables)
       watchOver(this, stand.engine, stand.pin)

@@ -75,12 +75,18 @@ export interface FlushOptions {
   bytes?: number | undefined
 }
 
-/** Layout of the log. */
+/** Layout of the log, and how much of the past it keeps. */
 export interface LogOptions {
   /** Size of one file of the log, bytes: 64 KiB to 1 GiB, default 4 MiB. Zero-filled once, then used again and again. */
   segmentBytes?: number | undefined
   /** Files kept ready for when the current one is full: 1 to 64, default 2. */
   poolSize?: number | undefined
+  /**
+   * How far back `from` of `changes()` and `watch()` reaches: log that is in runs already is kept while all of it together has no
+   * more than `bytes`, and while its commits are no older than `ms` than the newest in runs. Each bound that is given holds; one
+   * that is not is Infinity. Default: nothing is kept, the log is used again.
+   */
+  retain?: { bytes?: number | undefined; ms?: number | undefined } | undefined
 }
 
 /** Options of {@link Database.open}. All may be left out. K and V are keys and values of the default table. */
@@ -169,7 +175,12 @@ export interface ResolvedOptions {
   /** See {@link DatabaseOptions.flush}. */
   readonly flush: { readonly intervalMs: number; readonly commits: number; readonly bytes: number }
   /** See {@link DatabaseOptions.wal}. */
-  readonly wal: { readonly segmentBytes: number; readonly poolSize: number }
+  readonly wal: {
+    readonly segmentBytes: number
+    readonly poolSize: number
+    /** Infinity where a bound was not given; undefined: nothing is kept. */
+    readonly retain: { readonly bytes: number; readonly ms: number } | undefined
+  }
   /** See {@link DatabaseOptions.readOnly}. */
   readonly readOnly: boolean
   /** See {@link DatabaseOptions.isolation}. */
@@ -207,9 +218,6 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1
 const DEFAULT_SWEEP_MS = 1000
 const DEFAULT_FALSE_POSITIVES = 0.001
 
-/** What the full contract names and this version does not have; named so that the message can say so. */
-const LATER = new Set(['wal.retain'])
-
 const EVICTION_NAMES: readonly EvictionName[] = ['lru', 'lfu', 'random', 'arc', 's3fifo', 'ttl', 'manual']
 
 const DEFAULT_FLUSH = { intervalMs: 1000, commits: 1000, bytes: 8 * 2 ** 20 }
@@ -228,10 +236,9 @@ class Review {
   unknown(given: Given, known: readonly string[], prefix: string): void {
     for (const name of Object.keys(given)) {
       if (known.includes(name)) continue
-      const later = LATER.has(prefix + name)
       const near = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase() || isNear(candidate, name))
-      const hint = later ? ': not part of this version' : near === undefined ? '' : `: did you mean ${near}?`
-      this.problems.push(`${prefix}${name} is ${later ? 'not available' : 'unknown'}${hint}`)
+      const hint = near === undefined ? '' : `: did you mean ${near}?`
+      this.problems.push(`${prefix}${name} is unknown${hint}`)
     }
   }
 
@@ -373,6 +380,7 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
     wal: Object.freeze({
       segmentBytes: options?.wal?.segmentBytes ?? DEFAULT_SEGMENT_BYTES,
       poolSize: options?.wal?.poolSize ?? DEFAULT_POOL_SIZE,
+      retain: resolveRetain(options?.wal?.retain),
     }),
     readOnly: options?.readOnly ?? false,
     isolation: options?.isolation ?? 'serializable',
@@ -397,6 +405,11 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   })
 }
 
+function resolveRetain(retain: LogOptions['retain']): ResolvedOptions['wal']['retain'] {
+  if (retain === undefined) return undefined
+  return Object.freeze({ bytes: retain.bytes ?? Infinity, ms: retain.ms ?? Infinity })
+}
+
 function reviewDisk(review: Review, given: Given): void {
   const { path, durability, readOnly } = given
   if (path instanceof URL || (typeof path === 'string' && path.startsWith('file:')))
@@ -419,9 +432,16 @@ function reviewDisk(review: Review, given: Given): void {
   review.number(flush['commits'], 'flush.commits', 1, 'commits')
   review.number(flush['bytes'], 'flush.bytes', 1, 'bytes')
   const wal = review.object(given['wal'], 'wal') ?? {}
-  review.unknown(wal, ['segmentBytes', 'poolSize'], 'wal.')
+  review.unknown(wal, ['segmentBytes', 'poolSize', 'retain'], 'wal.')
   review.whole(wal['segmentBytes'], 'wal.segmentBytes', LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES, 'bytes')
   review.whole(wal['poolSize'], 'wal.poolSize', 1, MOST_POOL_SIZE, 'files')
+  const retain = review.object(wal['retain'], 'wal.retain')
+  if (retain === undefined) return
+  review.unknown(retain, ['bytes', 'ms'], 'wal.retain.')
+  review.number(retain['bytes'], 'wal.retain.bytes', 0, 'bytes')
+  review.number(retain['ms'], 'wal.retain.ms', 0, 'ms')
+  if (retain['bytes'] === undefined && retain['ms'] === undefined)
+    review.problems.push('wal.retain needs bytes, ms, or both')
 }
 
 function reviewExpiry(review: Review, ttl: Given): void {

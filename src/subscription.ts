@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { admitCursor, type Cursor, type CursorOrigin } from './cursor.ts'
 import { VarveError } from './errors.ts'
 import type { CommitCause, Engine, Feed, FeedReader, FeedWrite, Interest } from './mvcc/index.ts'
-import type { LoggedWrite } from './history.ts'
+import type { History } from './history.ts'
 
 /** A commit as it is given out: from the ring, or from the log. */
 export interface SourceCommit {
@@ -23,24 +23,14 @@ export interface SourceCommit {
   /** ms since the epoch. */
   readonly timeMs: number
   readonly cause: CommitCause
-  readonly writes: readonly (FeedWrite | LoggedWrite)[]
-}
-
-/** The past that the log has kept. */
-export interface History {
-  /**
-   * The commits behind a cursor, up to `through`, in order; waits until they are durable.
-   * @throws VarveError `SNAPSHOT_TOO_OLD` if the log does not reach back so far, `INVALID_ARGUMENT` if it holds another commit
-   * in the place of the cursor's, `IO`, `CORRUPTION`.
-   */
-  read(after: Cursor, through: number): AsyncIterableIterator<SourceCommit>
+  readonly writes: readonly FeedWrite[]
 }
 
 /** What all subscriptions of a database share. */
 export interface FeedSource {
   readonly engine: Engine
   /** null: only the ring knows of the past. */
-  readonly history: History | null
+  history: History | null
   readonly origin: CursorOrigin
   readonly isOnDisk: boolean
   /** Why nothing more will come; null while something may. */
@@ -134,7 +124,7 @@ export class Subscription<T> {
     this.#reader.reached = after
     if (after >= this.#feed.reachOf(this.#reader)) this.#feed.rewind(this.#reader, after)
     else if (history === null) this.#failure = this.#tooOld(after)
-    else this.#readPast(history, { ...this.#from, sequence: after })
+    else this.#readPast(history, after)
   }
 
   /** Calls that do not wait for each other are answered in order. */
@@ -181,7 +171,7 @@ export class Subscription<T> {
       const { reached } = this.#reader
       if (history === null) this.#failure = this.#tooSlow(reached)
       else if (ended !== null) this.#failure = ended
-      else this.#readPast(history, cursorAt(this.#source, reached))
+      else this.#readPast(history, reached)
       return true
     }
     const commit = feed.take(this.#reader)
@@ -196,10 +186,10 @@ export class Subscription<T> {
   }
 
   /** Reads from the log up to where the ring begins, which keeps what comes meanwhile. */
-  #readPast(history: History, after: Cursor): void {
+  #readPast(history: History, after: number): void {
     const through = this.#feed.reachOf(this.#reader)
     this.#feed.rewind(this.#reader, through)
-    this.#reader.reached = after.sequence
+    this.#reader.reached = after
     this.#pastThrough = through
     this.#past = history.read(after, through)
   }

@@ -1,10 +1,9 @@
 /** `handle.watch()`: the changes of one key or one range of a table, in order, each once. */
-import { type Effect, effectOf } from './changes.ts'
+import { effectOf } from './changes.ts'
 import type { Cursor } from './cursor.ts'
 import { VarveError } from './errors.ts'
-import type { LoggedWrite } from './history.ts'
 import { boundsOfKey, type Range, resolveRange } from './keys/index.ts'
-import { type CommitCause, FeedWrite, Watched } from './mvcc/index.ts'
+import { type CommitCause, type FeedWrite, Watched } from './mvcc/index.ts'
 import {
   ChangeStream,
   checkSubscriptionOptions,
@@ -59,10 +58,7 @@ export function openWatch<K, V>(
   checkSubscriptionOptions(options, ['before', 'durable'], 'watch()')
   const { before = false, durable = true } = options ?? {}
   const watched = watchedOf(core, what)
-  const isWatched = (write: FeedWrite | LoggedWrite): boolean => {
-    const isOfTable = write instanceof FeedWrite ? write.store === core.store : write.table === core.name
-    return isOfTable && watched.covers(write.key)
-  }
+  const isWatched = ({ store, key }: FeedWrite): boolean => store === core.store && watched.covers(key)
   const shape = function* (commit: SourceCommit, after: number): Generator<Change<K, V>, void> {
     const { sequence, timeMs, cause } = commit
     const writes = commit.writes.filter(isWatched)
@@ -70,8 +66,7 @@ export function openWatch<K, V>(
     for (const write of writes) {
       if (write.ordinal <= after) continue
       const cursor = write === last ? cursorAt(source, sequence) : cursorAt(source, sequence, write.ordinal)
-      const effect = write instanceof FeedWrite ? effectOf(core, write, before) : (write.effect() as Effect<V>)
-      yield { key: core.releaseKey(write.key), ...effect, cause, sequence, timeMs, cursor }
+      yield { key: core.releaseKey(write.key), ...effectOf(core, write, before), cause, sequence, timeMs, cursor }
     }
   }
   const interest = { watched, before, durable, safe: false }

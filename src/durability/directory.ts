@@ -9,12 +9,21 @@
  *     the one it locked changes nothing in it any more, and is poisoned.
  * I3  `close` settles, whatever fails; the lock is the last thing it gives back.
  */
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 import { joinedCodecName } from '../codecs/index.ts'
 import { VarveError, databaseClosed } from '../errors.ts'
-import { type Background, type ColdTier, workerBackground } from '../runs/index.ts'
+import { type Manifest, type Background, type ColdTier, workerBackground } from '../runs/index.ts'
 import { type DirectoryLock, OwnDirectory } from '../storage/index.ts'
-import type { LogWriter } from '../wal/index.ts'
+import {
+  type LinkedSegment,
+  linkPast,
+  type LogWriter,
+  type PastCommit,
+  type PastSegment,
+  readPastPiece,
+  segmentName,
+} from '../wal/index.ts'
+import type { Archive } from './archive.ts'
 import { writeBackup } from './backup.ts'
 import { Catalogue } from './catalogue.ts'
 import { Checkpointer } from './checkpointer.ts'
@@ -35,6 +44,7 @@ interface Writing {
   readonly log: LogWriter
   readonly background: Background
   readonly checkpointer: Checkpointer
+  readonly archive: Archive | null
 }
 
 export class Directory {
@@ -123,7 +133,7 @@ export class Directory {
       poisoned: (error) => options.hooks.poisoned(error),
     }
     const opened = await openForWriting(options, path, callbacks)
-    const { log } = opened
+    const { log, archive } = opened
     parts.log = log
     // The log makes segments in the background already; what failed before it could be told is told now.
     if (opened.root.failure !== null) log.poison(opened.root.failure)
@@ -146,7 +156,7 @@ export class Directory {
     })
     parts.checkpointer = checkpointer
     try {
-      const directory = new Directory(options, path, opened, sources, { lock, log, background, checkpointer })
+      const directory = new Directory(options, path, opened, sources, { lock, log, background, checkpointer, archive })
       checkpointer.start()
       return directory
     } catch (error) {
@@ -239,6 +249,57 @@ export class Directory {
     })
   }
 
+  /** Whether commits of the past can be read: `wal.retain`. */
+  get retains(): boolean {
+    return this.#writing !== null && this.#writing.archive !== null
+  }
+
+  /**
+   * The commits behind `after` up to `through`, in order and in pieces, waiting until they are durable. Files are open only while
+   * a piece is read, and closing waits for that.
+   *
+   * @throws {VarveError} `SNAPSHOT_TOO_OLD` if what is kept does not reach back so far; `CORRUPTION`, `IO`, `CLOSED`.
+   */
+  async *readPast(after: number, through: number): AsyncGenerator<readonly PastCommit[], void, undefined> {
+    const { log } = this.#ofWriting('reading what the log has kept')
+    if (log.synced < through) await log.flush()
+    const { durableEnd } = log
+    const { storage } = this.#options
+    const files = (number: number): PastSegment | undefined => this.#pastFile(number)
+    const chain = await this.#walk(async () => linkPast(storage, this.#databaseId, durableEnd.segment, files))
+    let at = chain.findLastIndex(({ header }) => header.lastSequence <= after)
+    let sequence = after
+    if (at < 0) throw tooOld(after, chain[0]?.header.lastSequence ?? log.synced)
+    for (; at < chain.length && sequence < through; at++) {
+      const { number } = chain[at] as LinkedSegment
+      const end = chain[at + 1]?.header.predecessorEnd ?? durableEnd.frame
+      for (let from = 1; from < end && sequence < through;) {
+        const piece = await this.#walk(async () =>
+          readPastPiece(storage, this.#databaseId, number, files, from, end, sequence),
+        )
+        if (piece === null) throw tooOld(sequence, sequence)
+        from = piece.next
+        const commits = piece.commits.filter((commit) => commit.sequence <= through)
+        const last = commits.at(-1)
+        if (last === undefined) continue
+        if (commits[0]?.sequence !== sequence + 1) throw tooOld(sequence, (commits[0] as PastCommit).sequence - 1)
+        sequence = last.sequence
+        yield commits
+      }
+    }
+  }
+
+  /**
+   * The file that holds a segment of the past as of now. One that the manifest has just ceased to list bears its old name until
+   * it is kept.
+   */
+  #pastFile(number: number): PastSegment | undefined {
+    const { archive } = this.#ofWriting('reading what the log has kept')
+    const kept = (archive as Archive).segments.find((segment) => segment.number === number)
+    if (kept !== undefined || number < (archive as Archive).firstListed) return kept
+    return { number, path: join(this.#path, segmentName(number)) }
+  }
+
   /** Reads every byte of every file and checks it. Finds damage and lists it; throws only if that cannot be done. */
   async verify(onProgress?: ProgressListener): Promise<VerifyReport> {
     return this.#walk(async (check) =>
@@ -321,11 +382,15 @@ export class Directory {
   }
 
   /**
-   * Has the manifest say where the log ends, so that the next opening misses what somebody has cut off or put back from an older
+   * Has the manifest say what the time is, and where the log ends, so that the next opening misses what somebody has cut off or put back from an older
    * copy. Nothing is lost if that cannot be written: the log is whole without it.
    */
-  async #noteEnd(log: LogWriter): Promise<void> {
-    await this.#root.replace((value) => (log.synced > value.logged ? value : null)).catch(() => undefined)
+  async #noteEnd(log: LogWriter, timeMs: number): Promise<void> {
+    const change = (value: Manifest): Manifest | null => {
+      if (log.synced <= value.logged && timeMs <= value.timeMs) return null
+      return { ...value, timeMs: Math.max(value.timeMs, timeMs) }
+    }
+    await this.#root.replace(change).catch(() => undefined)
   }
 
   #ofWriting(what: string): Writing {
@@ -355,6 +420,14 @@ const NO_WORK = Object.freeze({ done: 0, failed: 0, bytes: 0, longestMs: 0, erro
 function sourcesOf({ storage }: DirectoryOptions, path: string, opened: Opened): Sources {
   const { cache, root, readers, tail } = opened
   return new Sources(storage, path, cache, root.value, readers, tail)
+}
+
+function tooOld(after: number, oldest: number): VarveError {
+  const what =
+    oldest > after
+      ? `commits ${after + 1} to ${oldest} are not kept any more: the oldest cursor to go on from is that of commit ${oldest}`
+      : `the commits behind ${after} were removed while they were read`
+  return new VarveError('SNAPSHOT_TOO_OLD', `${what}; start again from a snapshot, or have wal.retain keep more`)
 }
 
 function lostDirectory(cause: VarveError): VarveError {

@@ -22,6 +22,7 @@ import {
 } from '../runs/index.ts'
 import { type DirectoryEntry, type Storage, isMissing } from '../storage/index.ts'
 import { type LogConfig, type LogStart, type LogWriter, openLog, segmentName } from '../wal/index.ts'
+import { Archive, removePast } from './archive.ts'
 import { type Inventory, syncAncestors, takeInventory } from './files.ts'
 import type { DirectoryOptions } from './options.ts'
 import { Root } from './root.ts'
@@ -46,6 +47,8 @@ export interface Opened {
 
 export interface OpenedForWriting extends Opened {
   readonly log: LogWriter
+  /** What is kept of the past; null: nothing. */
+  readonly archive: Archive | null
 }
 
 /** What the log calls while the parts that answer are still being put together. */
@@ -83,7 +86,8 @@ export async function openForWriting(
   const { storage } = options
   const [names, manifest] = await Promise.allSettled([storage.list(path), readManifest(storage, path)])
   // What is wrong with the names says more than what came of reading one of them.
-  const inventory = takeInventory(path, settled(names))
+  const entries = settled(names)
+  const inventory = takeInventory(path, entries)
   const found = settled(manifest)
   if (found === null) refuseOrphans(path, inventory)
   const root = new Root(storage, path, found ?? newManifest(options), callbacks.uncertain)
@@ -97,11 +101,18 @@ export async function openForWriting(
       await syncAncestors(storage, path)
       await session.reserve(root.value.segments.first, root.value.segments.last)
     }
+    const { retain } = options.wal
+    const archive =
+      retain === undefined
+        ? null
+        : new Archive(storage, path, retain, root.value.segments.first, () => root.value.timeMs)
+    await archive?.find(entries)
     const hooks = {
       reserve: async (first: number, last: number): Promise<void> => {
         await runs
         await session.reserve(first, last)
       },
+      retire: async (segment: number): Promise<boolean> => archive !== null && archive.retire(segment),
       sealed: callbacks.sealed,
       poisoned: callbacks.poisoned,
       now: options.now,
@@ -113,7 +124,8 @@ export async function openForWriting(
       'a log that is written belongs to an epoch of its own',
     )
     root.durable = (): number => log.synced
-    return { ...opening, readers: await runs, log }
+    await (archive === null ? removePast(storage, path, entries) : archive.trim())
+    return { ...opening, readers: await runs, log, archive }
   } catch (error) {
     for (const reader of await runs.catch(() => [])) await reader.close().catch(() => undefined)
     throw error

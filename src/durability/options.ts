@@ -3,6 +3,7 @@ import type { VarveError } from '../errors.ts'
 import type { Background } from '../runs/index.ts'
 import type { Storage } from '../storage/index.ts'
 import type { LogStats } from '../wal/index.ts'
+import type { RetainConfig } from './archive.ts'
 
 /** When a commit counts as done: `full` once it is on disk, `relaxed` once the operating system has it. */
 export type DiskDurability = 'full' | 'relaxed'
@@ -20,6 +21,8 @@ export interface DirectoryOptions {
     readonly segmentBytes: number
     /** Empty segments kept ready. */
     readonly poolSize: number
+    /** How much of the log that runs have taken over is kept for those who read the past; undefined: nothing. */
+    readonly retain?: RetainConfig | undefined
   }
   /** Nothing is written, not even a lock: the directory must be held by nobody. */
   readonly readOnly: boolean

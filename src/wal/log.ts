@@ -53,6 +53,11 @@ export interface LogHooks {
    * session. Called before any of them is used and before any other is touched; resolves at once if it already says so.
    */
   reserve(first: number, last: number): Promise<void>
+  /**
+   * A segment that is needed no more, and listed no more, is going to be used again or removed. Resolves to true if somebody
+   * has taken its file away instead. The directory is synced by the caller.
+   */
+  retire?(segment: number): Promise<boolean>
   /** A segment has been sealed: there is one more in `sealedSegments`. */
   sealed(): void
   /** Nothing more will be settled. Called once. */

@@ -55,6 +55,8 @@ export interface PoolConfig {
   /** Whether segments are written durably, call by call. */
   readonly synced: boolean
   readonly reserve: (first: number, last: number) => Promise<void>
+  /** See {@link LogHooks.retire}. */
+  readonly retire: (segment: number) => Promise<boolean>
 }
 
 export class SegmentPool {
@@ -304,6 +306,7 @@ export class SegmentPool {
 
   /** Makes a spare of a segment that is not listed any more, or removes it. Call with the mutex. */
   async #reuse(number: number, keep: number): Promise<void> {
+    if (await this.#config.retire(number)) return
     const from = segmentPath(this.#directory, number)
     const hasRoom = this.#last - this.#first + 1 < this.#config.maxSegments && this.#last < MAX_SEGMENT
     const isWanted = hasRoom && this.#spares.length < keep && this.#unlisted === null

@@ -408,7 +408,12 @@ class Recovery {
     // without living to see that last: nothing that an older list may name is removed before.
     await hooks.reserve(firstSegment, last)
     const unlisted = await this.#unlisted()
-    for (const number of unlisted) await this.#storage.remove(segmentPath(this.#directory, number))
+    const retire = async (number: number): Promise<boolean> => (await hooks.retire?.(number)) === true
+    for (const number of unlisted) {
+      // What a session before has given up and not lived to give away.
+      if (number < firstSegment && (await retire(number))) continue
+      await this.#storage.remove(segmentPath(this.#directory, number))
+    }
     if (unlisted.length > 0) await this.#storage.syncDirectory(this.#directory)
     const poolConfig: PoolConfig = {
       databaseId,
@@ -418,6 +423,7 @@ class Recovery {
       maxSegments: config.maxPoolSegments,
       synced: config.durability === 'full',
       reserve: (first, last) => hooks.reserve(first, last),
+      retire,
     }
     await this.#keepTail()
     const spares: SpareSegment[] = this.#found

@@ -110,15 +110,12 @@ describe('options', () => {
     expect(await complaint({ x: 1 })).not.toMatch(/did you mean/)
   })
 
-  it.each(['wal.retain'])(
-    '%s belongs to a later version, and the error says that instead of calling it unknown',
-    async (name) => {
-      const message = await complaint(name === 'wal.retain' ? { path: 'x', wal: { retain: {} } } : { [name]: 'x' })
-      expect(message).toContain(name)
-      expect(message).toMatch(/not part of this version/)
-      expect(message).not.toMatch(/unknown|did you mean/)
-    },
-  )
+  it('wal.retain takes bytes, ms or both', async () => {
+    expect(await complaint({ path: 'x', wal: { retain: {} } })).toContain('wal.retain needs bytes, ms, or both')
+    expect(await complaint({ path: 'x', wal: { retain: 5 } })).toContain('wal.retain must be an object')
+    const message = await complaint({ path: 'x', wal: { retain: { bytes: -1, ms: 'x', hours: 3 } } })
+    for (const name of ['wal.retain.bytes', 'wal.retain.ms', 'wal.retain.hours']) expect(message).toContain(name)
+  })
 
   it.each([{ durability: 'relaxed' }, { durability: 'full' }, { flush: {} }, { wal: {} }, { readOnly: true }])(
     '%o needs a path',

@@ -10,7 +10,7 @@ const pairs = table<[string, number], string>('pairs')
 
 describe('what is given out', () => {
   it('is every commit that changed something, autocommit, transactions and merges, over all tables, in order', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const commits = db.changes()
     await main.set('a', 1)
@@ -27,7 +27,7 @@ describe('what is given out', () => {
   })
 
   it('leaves out what was rolled back, undone by a savepoint, or deleted nothing, and what only read', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const commits = db.changes()
     await main.delete('nothing')
@@ -54,7 +54,7 @@ describe('what is given out', () => {
   })
 
   it('has time, cause and cursor, and expiry where there is one', async () => {
-    const db = open<string, number>({ clock: () => 5000 })
+    const db = open({ clock: () => 5000 })
     const commits = db.changes()
     await db.handle().set('a', 1)
     const [commit] = await take(commits, 1)
@@ -68,7 +68,7 @@ describe('what is given out', () => {
   })
 
   it('begins with the call, whether or not anybody asks for the first step', async () => {
-    const db = open<string, number>()
+    const db = open()
     await db.handle().set('a', 1)
     const commits = db.changes()
     await db.handle().set('b', 2)
@@ -86,8 +86,10 @@ describe('what is given out', () => {
     const [commit] = await take(first, 1)
     const [change] = (commit as Commit).changes
     expect(change).toMatchObject({ key: ['k', new Uint8Array([1, 2])], value: { list: [1], at: new Date(5) } })
-    ;((change?.key as [string, Uint8Array])[1] as Uint8Array)[0] = 7
-    ;(change?.value as { at: Date }).at.setTime(0)
+    if (change === undefined) return expect.unreachable()
+    const [, mine] = change.key as [string, Uint8Array]
+    mine[0] = 7
+    ;(change.value as { at: Date }).at.setTime(0)
     const [again] = await take(second, 1)
     expect(again?.changes[0]).toMatchObject({ key: ['k', new Uint8Array([1, 2])], value: { at: new Date(5) } })
     expect(db.handle().get(['k', new Uint8Array([1, 2])])).toEqual({ list: [1], at: new Date(5) })
@@ -103,7 +105,7 @@ describe('what is given out', () => {
     await main.set('a', { v: 3 })
     await main.set('new', 1)
     await main.delete('a')
-    await main.transaction((tx) => void tx.table(counters).merge('n', 1))
+    await main.transaction((tx) => tx.table(counters).merge('n', 1))
     const seen = (await take(asked, 4)).map(({ changes }) => changes[0])
     expect(seen.map((change) => change?.before)).toEqual([{ v: 2 }, undefined, { v: 3 }, undefined])
     expect(seen.every((change) => change !== undefined && 'before' in change)).toBe(true)
@@ -112,7 +114,7 @@ describe('what is given out', () => {
   })
 
   it('goes to listeners outside of the commit', async () => {
-    const db = open<string, number>()
+    const db = open()
     const order: string[] = []
     const commits = db.changes()
     const first = commits.next().then(() => order.push('told'))
@@ -125,7 +127,7 @@ describe('what is given out', () => {
 
 describe('cursors', () => {
   it('go through JSON and go on right behind their commit', async () => {
-    const db = open<string, number>()
+    const db = open()
     const commits = db.changes()
     for (let i = 1; i <= 4; i++) await db.handle().set('k', i)
     const [, second] = await take(commits, 2)
@@ -134,8 +136,8 @@ describe('cursors', () => {
   })
 
   it('are refused if they are none, of another database, or of a commit that is not there', async () => {
-    const db = open<string, number>()
-    const other = open<string, number>()
+    const db = open()
+    const other = open()
     for (const from of [1, 'x', null, {}, { ...db.cursor, sequence: -1 }, { ...db.cursor, sequence: 0.5 }]) {
       expect(thrown(() => db.changes({ from: from as Cursor }))).toBe('INVALID_ARGUMENT')
     }
@@ -147,7 +149,7 @@ describe('cursors', () => {
   })
 
   it('of a past that nobody has recorded are told where the known begins', async () => {
-    const db = open<string, number>()
+    const db = open()
     const { cursor } = db
     await db.handle().set('a', 1)
     await db.handle().set('a', 2)
@@ -158,7 +160,7 @@ describe('cursors', () => {
   })
 
   it('of the newest commit need no past', async () => {
-    const db = open<string, number>()
+    const db = open()
     await db.handle().set('a', 1)
     const commits = db.changes({ from: db.cursor })
     await db.handle().set('a', 2)
@@ -166,7 +168,7 @@ describe('cursors', () => {
   })
 
   it('go on after a break only as far as somebody else was watching meanwhile', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const first = db.changes()
     await main.set('a', 1)
@@ -222,7 +224,7 @@ describe('a reader that is too slow', () => {
 
 describe('the end', () => {
   it('comes quietly with return(), also for a step that waits, and nothing is recorded any more', async () => {
-    const db = open<string, number>()
+    const db = open()
     const commits = db.changes()
     const waiting = commits.next()
     await commits.return?.()
@@ -233,7 +235,7 @@ describe('the end', () => {
   })
 
   it('comes with break, and with await using', async () => {
-    const db = open<string, number>()
+    const db = open()
     const commits = db.changes()
     await db.handle().set('a', 1)
     for await (const commit of commits) {
@@ -250,7 +252,7 @@ describe('the end', () => {
   })
 
   it('comes with ABORTED when the signal fires, at once, with its reason as cause', async () => {
-    const db = open<string, number>()
+    const db = open()
     const controller = new AbortController()
     const waiting = db.changes({ signal: controller.signal })
     const behind = db.changes({ signal: controller.signal })
@@ -268,7 +270,7 @@ describe('the end', () => {
   })
 
   it('comes with CLOSED after everything that was there', async () => {
-    const db = open<string, number>()
+    const db = open()
     const commits = db.changes()
     const waiting = db.changes()
     for (let i = 1; i <= 3; i++) await db.handle().set('a', i)
@@ -284,7 +286,7 @@ describe('the end', () => {
   })
 
   it('comes by itself for one that is dropped without return()', async () => {
-    const db = open<string, number>()
+    const db = open()
     await (async (): Promise<void> => {
       const commits = db.changes()
       void commits.next()
@@ -298,7 +300,7 @@ describe('the end', () => {
   })
 
   it('does not come while somebody awaits a step, however much is collected', async () => {
-    const db = open<string, number>()
+    const db = open()
     let told = 0
     void (async (): Promise<void> => {
       for await (const { sequence } of db.changes()) told = sequence
@@ -312,7 +314,7 @@ describe('the end', () => {
 
 describe('misuse', () => {
   it('is refused by the call', () => {
-    const db = open<string, number>()
+    const db = open()
     for (const options of [1, 'x', null, { form: db.cursor }, { before: 1 }, { durable: 'no' }, { signal: {} }]) {
       expect(thrown(() => db.changes(options as object))).toBe('INVALID_ARGUMENT')
     }
@@ -321,7 +323,7 @@ describe('misuse', () => {
 
 describe('serializable points', () => {
   it('hold commits back while an older transaction could still be ordered among them, and are marked', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     await main.set('a', 0)
     const points = db.changes({ safe: true })
@@ -346,7 +348,7 @@ describe('serializable points', () => {
   })
 
   it('come when the transaction that held them back is rolled back', async () => {
-    const db = open<string, number>()
+    const db = open()
     const points = db.changes({ safe: true })
     const older = db.handle().begin()
     older.get('a')

@@ -18,7 +18,7 @@ async function open(
   injected: Injected = {},
 ): Promise<Database<string, string>> {
   const db = await openWith<string, string>(
-    { path: PATH, wal: { segmentBytes: 2 ** 16, poolSize: 1 }, ...options },
+    { wal: { segmentBytes: 2 ** 16, poolSize: 1 }, ...options, path: PATH },
     { storage, background: 'inline', ...injected },
   )
   // What a halted machine or a stalled disk holds up never ends.

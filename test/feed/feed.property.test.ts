@@ -21,7 +21,6 @@ import { turn } from '../api/fixtures.ts'
 import { Random, runs } from '../support/random.ts'
 import { line, until } from './readers.ts'
 
-const MAIN = 'default'
 const counters = table('counters', { key: keys.string(), value: codecs.float64(), merge: merges.sum })
 const blobs = table('blobs', { key: keys.string(), value: codecs.bytes() })
 

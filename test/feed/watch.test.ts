@@ -9,7 +9,7 @@ const others = table<string, number>('others')
 
 describe('what is watched', () => {
   it('is one key', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const changes = main.watch({ key: 'a' })
     await main.set('b', 1)
@@ -24,7 +24,7 @@ describe('what is watched', () => {
   })
 
   it('is a key that is bytes or a tuple, by value', async () => {
-    const db = open<readonly [string, number] | Uint8Array, number>()
+    const db = open<readonly [string, number] | Uint8Array>()
     const main = db.handle()
     const tuple = main.watch({ key: ['a', 1] })
     const bytes = main.watch({ key: new Uint8Array([1]) })
@@ -36,7 +36,7 @@ describe('what is watched', () => {
 
   it('is a range, with either end open, closed or none', async () => {
     const ranges: Range<string>[] = [{}, { gt: 'b' }, { gte: 'b' }, { lt: 'd' }, { lte: 'd' }, { gt: 'b', lte: 'd' }]
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const watches = ranges.map((range) => main.watch(range))
     watches.push(main.watch({ prefix: 'c' }))
@@ -58,7 +58,7 @@ describe('what is watched', () => {
   })
 
   it('has merged values, old values and expiry, and one sequence for one transaction', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     await main.set('a', 1)
     const changes = main.watch({}, { before: true })
@@ -72,14 +72,14 @@ describe('what is watched', () => {
   })
 
   it('of a range that is empty is nothing', async () => {
-    const db = open<string, number>()
+    const db = open()
     const changes = db.handle().watch({ gt: 'b', lt: 'a' })
     await db.handle().set('a', 1)
     expect(await orWaits(changes.next())).toBe('waits')
   })
 
   it('comes to every watcher of a key, and one that leaves does not disturb the others', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const [first, second, range] = [main.watch({ key: 'a' }), main.watch({ key: 'a' }), main.watch({ prefix: 'a' })]
     await main.set('a', 1)
@@ -93,7 +93,7 @@ describe('what is watched', () => {
   })
 
   it('is met after keys have been written, deleted and made again unwatched', async () => {
-    const db = open<string, number>({ vacuum: false })
+    const db = open({ vacuum: false })
     const main = db.handle()
     const idle = main.watch({ key: 'elsewhere' })
     for (let i = 0; i < 3; i++) {
@@ -114,7 +114,7 @@ describe('what is watched', () => {
 
 describe('cursors of changes', () => {
   it('go on in the middle of a commit', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const changes = main.watch({ prefix: 'a' })
     const everything = db.changes()
@@ -132,7 +132,7 @@ describe('cursors of changes', () => {
   })
 
   it('are those of commits as well', async () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     const commits = db.changes()
     await main.set('x', 1)
@@ -169,7 +169,7 @@ describe('a watcher that is too slow', () => {
 
 describe('misuse', () => {
   it('is refused by the call', () => {
-    const db = open<string, number>()
+    const db = open()
     const main = db.handle()
     for (const what of [1, null, 'k', { key: 'a', prefix: 'b' }, { limit: 1 }, { reverse: true }, { from: 'a' }]) {
       expect(thrown(() => main.watch(what as Range<string>))).toBe('INVALID_ARGUMENT')
