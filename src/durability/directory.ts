@@ -340,17 +340,19 @@ export class Directory {
   /**
    * Makes everything durable, gives everything back, the lock last. Settles always (I3); a second call gives the promise
    * of the first. Rejects, after all that, if something that was acknowledged may not be on disk and nobody was told before.
+   *
+   * @param timeMs ms since 1970, below which the time of the next session is not to begin; 0 if that does not matter
    */
-  async close(): Promise<void> {
-    this.#closing ??= this.#close()
+  async close(timeMs = 0): Promise<void> {
+    this.#closing ??= this.#close(timeMs)
     return this.#closing
   }
 
-  async #close(): Promise<void> {
+  async #close(timeMs: number): Promise<void> {
     const known = this.log?.poisoned ?? null
     await Promise.allSettled(this.#walks)
     const failures: unknown[] = []
-    if (this.#writing !== null) failures.push(...(await this.#closeLog(this.#writing, known)))
+    if (this.#writing !== null) failures.push(...(await this.#closeLog(this.#writing, known, timeMs)))
     await this.#sources.close()
     await this.#writing?.background.close().catch(() => undefined)
     try {
@@ -365,7 +367,7 @@ export class Directory {
    * What went wrong, unless it was known before. There is no flush before the checkpoint: it could wait for ever for a segment
    * that cannot be made, while closing the log makes do with the segment that is there.
    */
-  async #closeLog({ log, checkpointer }: Writing, known: VarveError | null): Promise<unknown[]> {
+  async #closeLog({ log, checkpointer }: Writing, known: VarveError | null, timeMs: number): Promise<unknown[]> {
     const failures: unknown[] = []
     const uncoveredBytes = log.sealedBytes + log.activeBytes
     const last = log.poisoned === null && uncoveredBytes > (this.#options.tailBytes ?? DEFAULT_TAIL_BYTES)
@@ -375,7 +377,7 @@ export class Directory {
     } catch (error) {
       failures.push(error)
     }
-    if (log.poisoned === null) await this.#noteEnd(log)
+    if (log.poisoned === null) await this.#noteEnd(log, timeMs)
     // Poisoned on the way here, by the last checkpoint for one: what `relaxed` had not synced may be lost, and nobody was told.
     else if (failures.length === 0) failures.push(log.poisoned)
     return known === null ? failures : []
