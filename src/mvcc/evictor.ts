@@ -300,7 +300,8 @@ export class Evictor implements RoomMaker {
     const { store } = this.engine.chunks[id >>> CHUNK_BITS] as Chunk
     const meta = store.metaOf(id)
     let freed = store.chargeOf(id) - (isUnseen && meta === undefined ? 0 : store.entryBytes)
-    for (let version = meta?.older ?? null; version !== null; version = version.older) freed += chargeOf(version)
+    for (let version = meta?.older ?? null; version !== null; version = version.older)
+      if (version.value !== undefined) freed += chargeOf(version)
     return freed
   }
 
