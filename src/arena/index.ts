@@ -1,3 +1,2 @@
 /** What other rooms use of the arena. */
 export { Arena, arenaBytes } from './arena.ts'
-export type { Block } from './block.ts'

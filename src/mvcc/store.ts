@@ -144,6 +144,7 @@ export class TableStore {
     this.entryBytes = spec.sizeOf === undefined ? ENTRY_BYTES : 0
     this.versionBytes = spec.sizeOf === undefined ? VERSION_BYTES : 0
     this.offHeap = offHeapOf(spec.resident, new Arena())
+    if (this.offHeap !== null) this.allDirect = false
     this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
     this.timeMs = timeMs
     this.chunks = chunks
