@@ -70,8 +70,8 @@ export class Sweeper {
   private timer: ReturnType<typeof setTimeout> | null = null
   private immediate: ReturnType<typeof setImmediate> | null = null
   private isStopped: boolean
-  /** The latest deadline that S3 has given. */
-  private latestWait = -Infinity
+  /** Ids of entries that wait (S3), and of some that do no longer. */
+  private readonly waiting: Set<number> = new Set()
   private unopened: ExpiredEntry[] = []
   private readonly found: ExpiredEntry[] = []
   private readonly batch: number[] = []
@@ -166,8 +166,10 @@ export class Sweeper {
       const id = deadlines.first
       looks++
       deadlines.remove(id)
-      if (this.isFree(id, horizon)) batch.push(id)
-      else this.postpone(id, timeMs)
+      if (this.isFree(id, horizon)) {
+        batch.push(id)
+        if (this.waiting.size > 0) this.waiting.delete(id)
+      } else this.postpone(id, timeMs)
     }
     return looks
   }
@@ -175,25 +177,21 @@ export class Sweeper {
   /** S3. */
   private postpone(id: number, timeMs: number): void {
     const expiresAt = this.storeOf(id).expiryOf(id)
-    const at = timeMs + Math.max(LEAST_WAIT_MS, timeMs - expiresAt)
-    if (at > this.latestWait) this.latestWait = at
-    this.engine.deadlines.set(id, at)
+    this.engine.deadlines.set(id, timeMs + Math.max(LEAST_WAIT_MS, timeMs - expiresAt))
+    this.waiting.add(id)
   }
 
-  /** Gives everything that waits its own deadline again. */
+  /** Gives everything that waits its own deadline again. By now an id may mean another entry, or none: what it says counts. */
   private async recall(): Promise<void> {
     const { deadlines } = this.engine
-    const aside: number[] = []
-    for (let until = this.now() + SLICE_MS; deadlines.firstAt <= this.latestWait;) {
-      aside.push(deadlines.first)
-      deadlines.remove(deadlines.first)
+    let until = this.now() + SLICE_MS
+    for (const id of [...this.waiting]) {
+      this.waiting.delete(id)
+      if (deadlines.has(id)) this.storeOf(id).queueExpiry(id)
       if (this.now() < until) continue
       await turn()
       until = this.now() + SLICE_MS
     }
-    this.latestWait = -Infinity
-    // Meanwhile an id may have come to mean another entry: what it says now is what counts.
-    for (const id of aside) this.storeOf(id).queueExpiry(id)
   }
 
   private storeOf(id: number): TableStore {
