@@ -196,6 +196,46 @@ describe('bounds', () => {
   })
 })
 
+describe('whatever is found', () => {
+  it('a segment that a checkpoint did not live to give up is kept all the same', async () => {
+    const disk = new SimulatedStorage({ seed: 12 })
+    let db = await open(disk, { bytes: 1e9 })
+    const start = db.cursor
+    await fill(db, 200)
+    await db.close()
+    const newest = past(disk).sort().at(-1) as string
+    const before = newest.replace(/past-(\d{12})-\d+/, 'wal-$1')
+    disk.plant(before, disk.contents(newest))
+    disk.erase(newest)
+    db = await open(disk, { bytes: 1e9 })
+    expect(disk.files(PATH)).not.toContain(before)
+    expect(await sequences(db, start)).toEqual(upTo(1, 200))
+  })
+
+  it('files of the past that are missing or damaged end it, and nothing else', async () => {
+    const disk = new SimulatedStorage({ seed: 13 })
+    let db = await open(disk, { bytes: 1e9 })
+    const start = db.cursor
+    await fill(db, 400)
+    await db.close()
+    const [first, second, third] = past(disk).sort() as [string, string, string]
+    disk.erase(second)
+    disk.plant(`${PATH}/past-000000000001-x.log`, new Uint8Array([1]))
+    db = await open(disk, { bytes: 1e9 })
+    const error = await failure(() => db.changes({ from: start }).next())
+    expect(error).toMatchObject({ code: 'SNAPSHOT_TOO_OLD' })
+    const oldest = Number(/that of commit (\d+)/.exec(error.message)?.[1])
+    expect(await sequences(db, { ...start, sequence: oldest })).toEqual(upTo(oldest + 1, 400))
+    expect((await db.check()).problems).toEqual([])
+    expect(disk.files(PATH)).toContain(first)
+    await db.close()
+    disk.plant(third, new Uint8Array(5000))
+    db = await open(disk, { bytes: 1e9 })
+    expect(await refusal(() => db.changes({ from: { ...start, sequence: oldest } }).next())).toBe('SNAPSHOT_TOO_OLD')
+    expect(db.handle().size).toBe(50)
+  })
+})
+
 describe('a reader that falls behind the ring', () => {
   it('goes on from the log, misses nothing, and comes back to the ring', async () => {
     const disk = new SimulatedStorage({ seed: 9 })
