@@ -274,7 +274,7 @@ export class Database<K, V> implements AnyDatabase {
    * Puts the state of a snapshot back, in all tables, as one commit: of this database or of another one, from bytes
    * ({@link Snapshot.fromBytes}) or from the directory of a backup. What the snapshot does not have is deleted, and tables that it
    * does not know are emptied; what expires does so when it would have, and what has by now stays away. Only what differs is
-   * written. Both are read in slices, beside reads and writes of others; the commit is one step, as any, and what others have
+   * written. Both are read in slices, beside reads and writes of others; the commit is a single step, and what others have
    * committed before it is overwritten.
    * @throws VarveError `CODEC_MISMATCH` if a table has other codecs there, `MEMORY_LIMIT` or `CAPACITY_EXCEEDED` if it does not fit,
    * `READ_ONLY`, `TRANSACTION_CLOSED` if the snapshot is closed, `INVALID_ARGUMENT`, and what opening and reading a backup may
@@ -454,7 +454,8 @@ export class Database<K, V> implements AnyDatabase {
     this.#engine.shutdown(error)
     this.#engine.residency.close()
     try {
-      await this.#disk?.directory.close()
+      // What has expired must not come back with a clock that is set back until the next opening.
+      await this.#disk?.directory.close(this.#engine.sweeper.hasDeadlines ? this.#engine.timeMs() : 0)
     } finally {
       this.#endFeed(error)
       this.#leaveParent()

@@ -32,9 +32,9 @@ export interface Stand {
   readonly parent: object
 }
 
-/** Options of a fork: its parent's, but for those of files. */
+/** Options of a fork: its parent's, but for those of files, and without a limit: what it evicted it would hide in its parent. */
 export function forkOptions(options: ResolvedOptions): ResolvedOptions {
-  return Object.freeze({ ...options, path: undefined, durability: 'memory', readOnly: false })
+  return Object.freeze({ ...options, path: undefined, durability: 'memory', readOnly: false, maxMemoryBytes: Infinity })
 }
 
 /** What a fork of a database as of now, or of its newest safe snapshot, stands on. */

@@ -75,6 +75,15 @@ export interface Stats {
   }
   /** Estimated bytes: keys and values, what they cost beyond that, and both. */
   readonly memory: { readonly totalBytes: number; readonly entryBytes: number; readonly overheadBytes: number }
+  /** What {@link Database.compact} could give back, as shares from 0 to 1. */
+  readonly fragmentation: {
+    /** Of columns and memory for values outside of the heap: free places. */
+    readonly memory: number
+    /** Of entries in runs: deletions, and those that newer ones have replaced. An estimate; 0 in memory. */
+    readonly disk: number
+  }
+  /** Forks that are open and stand on this database. */
+  readonly forks: number
   /** Those who watch, by `changes()` and `watch()`. */
   readonly feed: {
     /** How many there are. */
@@ -147,6 +156,8 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
       expired: engine.sweeper.swept,
     },
     memory: { totalBytes: entryBytes + overheadBytes, entryBytes, overheadBytes },
+    fragmentation: { memory: freeShareOf(engine), disk: directory === null ? 0 : deadShareOf(engine, directory) },
+    forks: state.forks,
     feed: { readers: feed?.size ?? 0, commits: feed?.length ?? 0, bytes: feed?.bytes ?? 0, lagged: state.feed.lagged },
     disk: directory === null ? null : directory.stats(),
     tables,
@@ -161,6 +172,30 @@ function tableStats(store: TableStore): TableStats {
     bytes: store.bytes,
     maplet: store.maplet.stats(),
   }
+}
+
+/** The share of columns and arenas that nothing stands in. */
+function freeShareOf(engine: Engine): number {
+  let bytes = 0
+  let free = 0
+  for (const { places, offHeap } of engine.stores) {
+    bytes += places.bytes
+    free += places.freeBytes
+    if (offHeap === null) continue
+    bytes += offHeap.arena.reservedBytes
+    free += offHeap.arena.reservedBytes - offHeap.arena.usedBytes
+  }
+  return bytes === 0 ? 0 : free / bytes
+}
+
+/** The share of entries in runs that are no live keys, given that all live keys are in runs. */
+function deadShareOf(engine: Engine, directory: Directory): number {
+  const { entries } = directory.stats().runs
+  let keys = 0
+  for (const { name, entries: found } of directory.tables()) {
+    keys += engine.stores.find(({ spec }) => spec.name === name)?.size ?? found
+  }
+  return entries === 0 ? 0 : Math.max(0, 1 - keys / entries)
 }
 
 /** Estimated bytes resident on behalf of a database. */

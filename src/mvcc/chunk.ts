@@ -122,6 +122,23 @@ export class Chunk {
     this.unwatched[i] = version
   }
 
+  /** Takes an entry over from a place of another chunk of the table, which is free then. It has no history. */
+  take(i: number, source: Chunk, j: number): void {
+    this.setKey(i, source.keyAt(j))
+    this.setValue(i, source.valueAt(j))
+    this.setMeta(i, undefined)
+    this.setSequence(i, source.sequenceAt(j))
+    this.setSize(i, source.sizeAt(j))
+    this.setLeaf(i, source.leafAt(j))
+    this.setExpiry(i, source.expiryAt(j))
+    this.setUnwatched(i, 0)
+    source.setKey(j, undefined)
+    source.setValue(j, undefined)
+    source.setSequence(j, 0)
+    source.setSize(j, 0)
+    source.setExpiry(j, 0)
+  }
+
   grow(): void {
     const bigger = new Chunk(this.store, Math.min(this.capacity * 4, CHUNK_SIZE))
     for (let i = 0; i < this.references.length; i++) bigger.references[i] = this.references[i]

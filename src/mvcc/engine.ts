@@ -106,6 +106,8 @@ export class Engine {
   private safe: number
   /** Holds `safe` open when no active transaction does. */
   private safePin: SnapshotSlot | null = null
+  /** Set while memory is compacted. */
+  private compacting: Promise<number> | null = null
   readonly cleaner: Cleaner
   readonly sweeper: Sweeper
 
@@ -714,7 +716,14 @@ export class Engine {
    * Moves entries, and values outside of the heap, together, and gives back the memory between; resolves to how many bytes of
    * values. Goes on beside commits.
    */
-  async compactMemory(): Promise<number> {
+  compactMemory(): Promise<number> {
+    this.compacting ??= this.compactAll().finally(() => {
+      this.compacting = null
+    })
+    return this.compacting
+  }
+
+  private async compactAll(): Promise<number> {
     await this.cleaner.drain()
     await compactColumns(this, this.options.now)
     return compactMemory(this, this.options.now)

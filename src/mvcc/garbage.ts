@@ -189,6 +189,8 @@ export class GarbageQueue {
 
   private tryUnlink(tombstone: Tombstone): void {
     const { store, id, sequence } = tombstone
+    // Its chunk may have been given back since: then it was no tombstone any more.
+    if (store.chunks[id >>> CHUNK_BITS]?.store !== store) return
     if (store.headOf(id) !== undefined || store.sequenceOf(id) !== sequence) return
     const meta = store.metaOf(id)
     if (meta !== undefined && (meta.older !== null || meta.idleDeleters !== null || meta.readStamp !== 0)) return

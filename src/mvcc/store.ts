@@ -30,9 +30,10 @@ import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } 
 import { identityOf } from '../maplet/merges.ts'
 import { KIND_MIXED, type Leaf, OrderedIndex } from '../skiplist/core.ts'
 import type { BasePart, BaseTable } from './base.ts'
-import { CHUNK_BITS, CHUNK_MASK, CHUNK_SIZE, Chunk, FIRST_CHUNK_CAPACITY } from './chunk.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import type { Node } from './node.ts'
 import { offHeapOf, type OffHeap } from './off-heap.ts'
+import { Places } from './places.ts'
 import type { RangeMark } from './predicates.ts'
 import { ENTRY_BYTES, Residency, VERSION_BYTES } from './residency.ts'
 import { sizeOfKey } from './size.ts'
@@ -117,10 +118,8 @@ export class TableStore {
   hasLost = false
   private readonly timeMs: () => number
   private readonly policy: EvictionPolicy | null
-  /** Places in `chunks` of the chunks that are this table's. */
-  private readonly owned: number[] = []
-  private allocated = 0
-  private readonly free: number[] = []
+  /** Which places in the columns are this table's. */
+  readonly places: Places
   private sizeHistory: SizeVersion[] = []
   private sizeSequence = 0
 
@@ -144,10 +143,11 @@ export class TableStore {
     this.entryBytes = spec.sizeOf === undefined ? ENTRY_BYTES : 0
     this.versionBytes = spec.sizeOf === undefined ? VERSION_BYTES : 0
     this.offHeap = offHeapOf(spec.resident, new Arena())
-    if (this.offHeap !== null) this.allDirect = false
     this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
+    if (this.offHeap !== null) this.allDirect = false
     this.timeMs = timeMs
     this.chunks = chunks
+    this.places = new Places(this, chunks)
     this.base = base === null ? null : base.table
     this.isBaseEmpty = base === null || base.empty
     this.size = this.coldSize = this.loggedSize = base === null ? 0 : base.size
@@ -408,7 +408,7 @@ export class TableStore {
 
   /** Makes an entry for a key that has none, with an undefined head of sequence 0. */
   create(key: Key): number {
-    const id = this.free.length > 0 ? (this.free.pop() as number) : this.allocate()
+    const id = this.places.take()
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     const high = hashKey(key, this.maplet)
@@ -440,7 +440,29 @@ export class TableStore {
     chunk.setValue(i, undefined)
     chunk.setMeta(i, undefined)
     chunk.setSequence(i, 0)
-    this.free.push(id)
+    this.places.give(id)
+  }
+
+  /** Whether an entry is one that {@link move} may move: it has a value and no history. */
+  isMovable(id: number): boolean {
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const i = id & CHUNK_MASK
+    return chunk.keyAt(i) !== undefined && chunk.valueAt(i) !== undefined && chunk.metaAt(i) === undefined
+  }
+
+  /** Gives an entry another id, which nobody may remember. */
+  move(id: number): void {
+    const to = this.places.take()
+    const source = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const target = this.chunks[to >>> CHUNK_BITS] as Chunk
+    const key = source.keyAt(id & CHUNK_MASK)
+    target.take(to & CHUNK_MASK, source, id & CHUNK_MASK)
+    const high = hashKey(key, this.maplet)
+    this.maplet.replace(high, hashLow, id, to)
+    const leaf = this.index.seekLeaf(key)
+    leaf.values[this.index.locate(leaf, key)] = to
+    if (this.expiring && this.deadlines.remove(id)) this.queueExpiry(to)
+    this.places.give(id)
   }
 
   /** Stamps the leaf that holds an entry with the commit that changed it (I4). */
@@ -551,21 +573,6 @@ export class TableStore {
     throw new VarveError('CAPACITY_EXCEEDED', message)
   }
 
-  private allocate(): number {
-    const n = this.allocated++
-    const place = n >>> CHUNK_BITS
-    const i = n & CHUNK_MASK
-    const at = this.owned[place]
-    if (at === undefined) {
-      this.owned.push(this.chunks.length)
-      this.chunks.push(new Chunk(this, place === 0 ? FIRST_CHUNK_CAPACITY : CHUNK_SIZE))
-      return ((this.chunks.length - 1) << CHUNK_BITS) | i
-    }
-    const chunk = this.chunks[at] as Chunk
-    if (i >= chunk.capacity) chunk.grow()
-    return (at << CHUNK_BITS) | i
-  }
-
   /** Whether all keys are strings or numbers, which are handed out as they are. */
   get plainKeys(): boolean {
     return this.index.kind !== KIND_MIXED
@@ -573,7 +580,7 @@ export class TableStore {
 
   /** Entries that exist, tombstones included. */
   get entries(): number {
-    return this.allocated - this.free.length
+    return this.places.used
   }
 
   /** Throws on the first violated invariant. Walks everything. */
@@ -644,13 +651,8 @@ export class TableStore {
 
   /** Estimated bytes of the columns, index and maplet: what the table costs beyond keys and values. */
   overheadBytes(): number {
-    let columns = 0
-    for (const at of this.owned) {
-      const chunk = this.chunks[at] as Chunk
-      columns += chunk.capacity * (chunk.expiries === null ? 40 : 48)
-    }
     const room = this.offHeap === null ? 0 : this.offHeap.arena.roomBytes
-    return columns + this.maplet.bytes + this.index.size * 26 + this.versions * 120 + room
+    return this.places.bytes + this.maplet.bytes + this.index.size * 26 + this.versions * 120 + room
   }
 }
 

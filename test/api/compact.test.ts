@@ -1,6 +1,7 @@
 /** compact() in memory: what deleted values have left free goes back, whoever reads and writes meanwhile. */
 import { describe, expect, it } from 'vitest'
 import { Database, maps } from '../../src/index.ts'
+import { turn } from './fixtures.ts'
 
 const blobs = maps.u64Bytes('blobs')
 const points = maps.stringStruct('points', { x: 'f64', y: 'f64', label: 'string' })
@@ -70,5 +71,58 @@ describe('compact() in memory', () => {
     await db.close()
     await done
     await expect(db.compact()).rejects.toMatchObject({ code: 'CLOSED' })
+  })
+
+  it('gives back columns, index and filter of entries that are gone, whoever writes meanwhile', async () => {
+    await using db = await Database.open<number, number>()
+    const handle = db.handle()
+    for (let from = 0; from < 100_000; from += 10_000) {
+      await handle.transaction((tx) => {
+        for (let i = from; i < from + 10_000; i++) tx.set(i, i)
+      })
+    }
+    const full = db.memoryUsage()
+    for (let from = 0; from < 100_000; from += 10_000) {
+      await handle.transaction((tx) => {
+        for (let i = from; i < from + 10_000; i++) if (i % 20 !== 0) tx.delete(i)
+      })
+    }
+    await db.vacuum()
+    expect(db.stats().fragmentation.memory).toBeGreaterThan(0.9)
+    using snapshot = db.snapshot()
+    const stream = handle.stream()
+    await stream.next()
+    const compacting = db.compact()
+    const state = { isDone: false }
+    void compacting.then(() => (state.isDone = true))
+    const mine = new Map<number, number>()
+    for (let n = 0; n < 2000 && !state.isDone; n++) {
+      const key = (n * 7919) % 120_000
+      mine.set(key, -n)
+      await handle.transaction(async (tx) => {
+        tx.get(key - 1)
+        if (n % 5 === 0) await turn()
+        tx.set(key, -n)
+      })
+      await turn()
+    }
+    await compacting
+    expect(db.memoryUsage()).toBeLessThan(full / 5)
+    expect(db.stats().fragmentation).toEqual({ memory: expect.closeTo(0.3, 0), disk: 0 })
+    expect((await db.check()).problems).toEqual([])
+    for (let i = 0; i < 120_000; i += 1) {
+      const before = i < 100_000 && i % 20 === 0 ? i : undefined
+      expect(snapshot.get(i)).toBe(before)
+      expect(handle.get(i)).toBe(mine.get(i) ?? before)
+    }
+    let streamed = 1
+    for await (const _ of stream) streamed++
+    expect(streamed).toBe(5000)
+    // What was given back is taken again.
+    await handle.transaction((tx) => {
+      for (let i = 0; i < 50_000; i++) tx.set(i, i)
+    })
+    expect(handle.count({ lt: 50_000 })).toBe(50_000)
+    expect((await db.check()).problems).toEqual([])
   })
 })

@@ -58,6 +58,7 @@ class World {
     else if (roll < 0.78) this.keep(branch)
     else if (roll < 0.84) await this.restore(branch)
     else if (roll < 0.88) await branch.db.vacuum()
+    else if (roll < 0.89) await branch.db.compact()
     else if (roll < 0.93) this.time += random.int(40)
     else this.compare(branch)
     this.comparePoint(random.pick(this.branches))
