@@ -18,6 +18,7 @@ import {
 import { prefetch, type Reader } from './reader.ts'
 import { beginAttempt, endOnAbort, runOneTick, runSync, runTransaction, throwIfAborted } from './retry.ts'
 import {
+  commitWhenRoom,
   ensureWritableDatabase,
   isCrowded,
   isIterable,
@@ -196,9 +197,20 @@ export class Handle<K, V> implements Reader<K, V> {
   }
 
   #setNow(key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
-    const { engine, log } = this.#core.state
-    engine.writeOne(this.#core.store, key, SET, stored, size, ttlMs)
+    const { state, store } = this.#core
+    const { engine, log } = state
+    try {
+      engine.writeOne(store, key, SET, stored, size, ttlMs)
+    } catch (error) {
+      return this.#setLater(error, key, stored, size, ttlMs)
+    }
     return log?.settledAt(engine.clock) ?? DONE
+  }
+
+  async #setLater(error: unknown, key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
+    const { state, store } = this.#core
+    await commitWhenRoom(state, error, () => state.engine.writeOne(store, key, SET, stored, size, ttlMs))
+    await settled(state, state.engine.clock)
   }
 
   async #setWhenRoom(key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {

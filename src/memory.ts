@@ -49,9 +49,10 @@ export function relieveByCheckpoints({ engine: { residency } }: DatabaseState, d
   }
 }
 
+/** One checkpoint at least: whoever asks may need less than what makes more of them due. */
 async function relieve(residency: Residency, directory: Directory): Promise<void> {
   let pauseMs = FIRST_PAUSE_MS
-  while (residency.pressed && !residency.isClosed) {
+  do {
     try {
       await directory.checkpoint()
       pauseMs = FIRST_PAUSE_MS
@@ -60,5 +61,5 @@ async function relieve(residency: Residency, directory: Directory): Promise<void
       await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
       pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
     }
-  }
+  } while (residency.pressed && !residency.isClosed)
 }

@@ -13,6 +13,7 @@ import { type TransactionError, VarveError } from './errors.ts'
 import { ACTIVE, COMMITTED, type Conflict, type Engine, type Favour, type Txn } from './mvcc/index.ts'
 import type { ResolvedTransactionOptions } from './options.ts'
 import {
+  commitWhenRoom,
   type DatabaseState,
   ensureWritableDatabase,
   isCrowded,
@@ -116,7 +117,26 @@ function acknowledge<T, R>(
       },
     )
   const startedMs = state.commitLatency.start()
-  const conflict = commitOrRollback(state.engine, txn)
+  let conflict: Conflict | null
+  try {
+    conflict = commitUnlessEnded(state.engine, txn)
+  } catch (error) {
+    return commitWhenRoom(state, error, () => commitUnlessEnded(state.engine, txn)).then(
+      (late) => acknowledged(state, txn, value, late, startedMs, then),
+      (refusal: unknown) => giveUp(state, txn, refusal),
+    )
+  }
+  return acknowledged(state, txn, value, conflict, startedMs, then)
+}
+
+function acknowledged<T, R>(
+  state: DatabaseState,
+  txn: Txn,
+  value: T,
+  conflict: Conflict | null,
+  startedMs: number,
+  then: (value: T, conflict: Conflict | null) => R | PromiseLike<R>,
+): R | PromiseLike<R> {
   const wait = conflict === null ? settled(state, txn.extent) : null
   if (wait === null) {
     state.commitLatency.end(startedMs)
@@ -153,16 +173,18 @@ export function runOneTick<T>(
 
 /** Commits unless the callback has rolled back itself; throws if somebody else ended the transaction. */
 function commitOrRollback(engine: Engine, txn: Txn): Conflict | null {
-  if (txn.state !== ACTIVE) {
-    if (txn.endedBy !== null) throw txn.endedBy
-    return null
-  }
   try {
-    return engine.commit(txn)
+    return commitUnlessEnded(engine, txn)
   } catch (error) {
     engine.rollback(txn)
     throw error
   }
+}
+
+function commitUnlessEnded(engine: Engine, txn: Txn): Conflict | null {
+  if (txn.state === ACTIVE) return engine.commit(txn)
+  if (txn.endedBy !== null) throw txn.endedBy
+  return null
 }
 
 /** All runs after the first. */

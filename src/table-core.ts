@@ -67,6 +67,30 @@ export async function waitForRoom(state: DatabaseState): Promise<void> {
   if (state.closed !== null) throw state.closed
 }
 
+/** How often a commit waits for a checkpoint to make room that eviction alone could not. */
+const MOST_WAITS = 3
+
+/**
+ * Makes a commit again for which there was no room, as long as what waits for the disk may be what takes it. A commit that is
+ * refused for want of room has changed nothing.
+ */
+export async function commitWhenRoom<T>(state: DatabaseState, error: unknown, commit: () => T): Promise<T> {
+  const { residency } = state.engine
+  let refusal = error
+  for (let waits = 0; waits < MOST_WAITS && refusal === residency.curable; waits++) {
+    do {
+      if (state.closed !== null) throw state.closed
+      await residency.relief()
+    } while (isCrowded(state))
+    try {
+      return commit()
+    } catch (again) {
+      refusal = again
+    }
+  }
+  throw refusal
+}
+
 /** Refuses to write to a database that was opened for reading only. */
 export function ensureWritableDatabase(state: DatabaseState): void {
   if (state.readOnly)

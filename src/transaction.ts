@@ -9,6 +9,7 @@ import { ViewReader } from './reader.ts'
 import { release } from './leaks.ts'
 import type { Table } from './table.ts'
 import {
+  commitWhenRoom,
   checkTtl,
   ensureWritableDatabase,
   isCrowded,
@@ -302,7 +303,11 @@ export class Transaction<K, V> extends ViewReader<K, V> {
         this.ensureActive()
       }
       release(this.owner)
-      conflict = engine.commit(this.txn)
+      try {
+        conflict = engine.commit(this.txn)
+      } catch (error) {
+        conflict = await commitWhenRoom(state, error, () => engine.commit(this.txn))
+      }
     } catch (error) {
       engine.rollback(this.txn)
       throw error

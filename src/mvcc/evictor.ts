@@ -133,7 +133,9 @@ export class Evictor implements RoomMaker {
     const most = this.onDisk ? dirtyLimit : limit
     if (own > most) throw this.tooLarge(own, most)
     if (need <= 0 || used + need <= limit) return false
-    if (!this.clear(limit - need, kept(), txn, Infinity)) throw this.noRoom(need, txn)
+    const hasRoom = this.clear(limit - need, kept(), txn, Infinity)
+    // Who only deletes makes room in the end, even if what is deleted has to stay for a while.
+    if (!hasRoom && own > 0) throw this.noRoom(need, txn)
     return true
   }
 
@@ -375,10 +377,13 @@ export class Evictor implements RoomMaker {
       holder === null
         ? `policy '${policy?.name ?? 'none'}' has nothing to evict`
         : `the oldest holder is transaction or snapshot ${holder.id}, open since commit ${holder.snapshot} of ${this.engine.clock}: end it`
-    return new VarveError(
+    const error = new VarveError(
       'MEMORY_LIMIT',
       `the commit needs ${need} bytes more, ${used} of ${limit} are in memory, and no more of them can be evicted; ${why}, or raise maxMemoryBytes`,
     )
+    const { residency } = this
+    residency.curable = residency.ledger !== null && residency.ledger.bytes > 0 ? error : null
+    return error
   }
 }
 

@@ -85,6 +85,8 @@ export class Residency {
   /** Has what is dirty brought to disk. */
   onPressure: (() => void) | null = null
   isClosed = false
+  /** The newest refusal for want of room that a checkpoint may cure; null if there was none. */
+  curable: VarveError | null = null
   private waiting: (() => void)[] = []
 
   /** @param onDisk the newest commit that is on disk; null without a disk */
