@@ -20,7 +20,7 @@ function someAddress(): string {
 
 const cache = await ResponseCache.open({ maxBytes: (PAGES / 4) * PAGE_BYTES, ttlMs: 60_000 })
 for (let i = 0; i < REQUESTS; i += 100) {
-  await Promise.all(Array.from({ length: 100 }, async () => cache.get(someAddress(), loadPage)))
+  await Promise.all(Array.from({ length: 100 }, async () => cache.fetch(someAddress(), loadPage)))
 }
 const share = Math.round(100 * (1 - loads / REQUESTS))
 console.log(`${REQUESTS} requests for ${PAGES} pages, ${loads} loads: ${share} % came from the cache`)

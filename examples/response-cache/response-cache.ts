@@ -41,7 +41,7 @@ export class ResponseCache {
   }
 
   /** The response under an address: the kept one while it is good, else what `load` gives. */
-  async get(address: string, load: (address: string) => Promise<CachedResponse>): Promise<CachedResponse> {
+  async fetch(address: string, load: (address: string) => Promise<CachedResponse>): Promise<CachedResponse> {
     const kept = this.#responses.get(address)
     if (kept !== undefined) return kept
     const underWay = this.#loading.get(address)

@@ -22,7 +22,8 @@ try {
   {
     await using db = await Database.open({ path, durability: 'relaxed' })
     const store = new SessionStore(db, LIFETIME_MS)
-    console.log(`after a restart ${store.alive} are, and alice still likes it ${store.peek(kept)?.data['theme']}`)
+    const theme = String(store.peek(kept)?.data['theme'])
+    console.log(`after a restart ${store.alive} are, and alice still likes it ${theme}`)
     await pause(LIFETIME_MS / 2)
     await store.use(kept)
     await pause(LIFETIME_MS * 0.75)

@@ -90,11 +90,11 @@ describe('the response cache', () => {
       await pause(5)
       return response(address)
     }
-    const answers = await Promise.all(Array.from({ length: 10 }, async () => cache.get('/a', load)))
+    const answers = await Promise.all(Array.from({ length: 10 }, async () => cache.fetch('/a', load)))
     expect(new Set(answers.map(({ body }) => body))).toEqual(new Set(['/a']))
     expect(loads).toBe(1)
     await pause(60)
-    await cache.get('/a', load)
+    await cache.fetch('/a', load)
     expect(loads).toBe(2)
     await cache.close()
   })
@@ -102,21 +102,21 @@ describe('the response cache', () => {
   it('stays within its bytes, and serves what is larger than itself', async () => {
     const cache = await ResponseCache.open({ maxBytes: 10_000, ttlMs: 60_000 })
     for (let i = 0; i < 100; i++) {
-      await cache.get(`/${i}`, async () => Promise.resolve(response('x'.repeat(200))))
+      await cache.fetch(`/${i}`, async () => Promise.resolve(response('x'.repeat(200))))
       expect(cache.bytes).toBeLessThanOrEqual(10_000)
     }
     expect(cache.entries).toBeGreaterThan(15)
-    const large = await cache.get('/large', async () => Promise.resolve(response('x'.repeat(20_000))))
+    const large = await cache.fetch('/large', async () => Promise.resolve(response('x'.repeat(20_000))))
     expect(large.body).toHaveLength(20_000)
     await cache.close()
   })
 
   it('does not keep failures, and forgets by prefix', async () => {
     const cache = await ResponseCache.open({ maxBytes: 10_000, ttlMs: 60_000 })
-    await cache.get('/bad', async () => Promise.resolve({ status: 500, type: 'text', body: '' }))
+    await cache.fetch('/bad', async () => Promise.resolve({ status: 500, type: 'text', body: '' }))
     expect(cache.entries).toBe(0)
     for (const address of ['/a/1', '/a/2', '/b'])
-      await cache.get(address, async () => Promise.resolve(response(address)))
+      await cache.fetch(address, async () => Promise.resolve(response(address)))
     expect(await cache.forget('/a/')).toBe(2)
     expect(cache.entries).toBe(1)
     await cache.close()
