@@ -21,7 +21,7 @@ function world(): World {
   const self: World = {
     disk: new SimulatedStorage({ seed: 1 }),
     now: START,
-    open: (options = {}, injected = {}) =>
+    open: async (options = {}, injected = {}) =>
       openWith<string, unknown>(
         { path: '/data', clock: () => self.now, ttl: { sweepIntervalMs: 0 }, ...options },
         { storage: self.disk, background: 'inline', now: () => 0, random: () => 0.5, ...injected },

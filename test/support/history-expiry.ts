@@ -89,10 +89,14 @@ function byKey([a]: [string, unknown], [b]: [string, unknown]): number {
 export class PlainSession implements ExpirySession {
   readonly state: Map<string, Held>
   readonly #instant: number
+  /** When what is made without a time to live expires. */
+  readonly #fresh: number
 
-  constructor(state: State, instant: number) {
+  /** `defaultMs`: how long what is made without a time to live lives. */
+  constructor(state: State, instant: number, defaultMs: number = Infinity) {
     this.state = new Map(state)
     this.#instant = instant
+    this.#fresh = defaultMs === Infinity ? 0 : instant + defaultMs
   }
 
   #held(key: string): Held | undefined {
@@ -101,7 +105,8 @@ export class PlainSession implements ExpirySession {
   }
 
   #put(key: string, value: number, ttlMs: number | undefined, kept: number): void {
-    this.state.set(key, { value, expiresAt: ttlMs === undefined ? kept : this.#instant + ttlMs })
+    const expiresAt = ttlMs === undefined ? kept : ttlMs === Infinity ? 0 : this.#instant + ttlMs
+    this.state.set(key, { value, expiresAt })
   }
 
   get(key: string): number | undefined {
@@ -134,18 +139,18 @@ export class PlainSession implements ExpirySession {
   }
 
   set(key: string, value: number, { ttlMs }: { ttlMs?: number } = {}): void {
-    this.#put(key, value, ttlMs, 0)
+    this.#put(key, value, ttlMs, this.#fresh)
   }
 
   merge(key: string, operand: number, { ttlMs }: { ttlMs?: number } = {}): void {
     const held = this.#held(key)
-    this.#put(key, (held?.value ?? 0) + operand, ttlMs, held?.expiresAt ?? 0)
+    this.#put(key, (held?.value ?? 0) + operand, ttlMs, held?.expiresAt ?? this.#fresh)
   }
 
   update(key: string, fn: (value: number | undefined) => number, { ttlMs }: { ttlMs?: number } = {}): number {
     const held = this.#held(key)
     const value = fn(held?.value)
-    this.#put(key, value, ttlMs, held?.expiresAt ?? 0)
+    this.#put(key, value, ttlMs, held?.expiresAt ?? this.#fresh)
     return value
   }
 
