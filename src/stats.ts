@@ -1,8 +1,11 @@
 /** What a database tells about itself. */
 import type { Directory, DirectoryStats } from './durability/index.ts'
+import type { EvictionName } from './eviction/index.ts'
+import type { LatencyHistogram } from './latency.ts'
 import type { MapletStats } from './maplet/index.ts'
-import type { Engine, TableStore } from './mvcc/index.ts'
+import { type Engine, INDEX_ENTRY_BYTES, type TableStore, VERSION_BYTES } from './mvcc/index.ts'
 import type { DatabaseState, OperationCounts } from './table-core.ts'
+import type { LogStats } from './wal/index.ts'
 
 /** Figures since open, unless they are of the moment. Cheap to ask for: O(number of tables). */
 export interface Stats {
@@ -38,6 +41,13 @@ export interface Stats {
     /** Active right now, snapshots and iterators included. */
     readonly open: number
   }
+  /** How long things take. */
+  readonly latency: {
+    /** From the commit of a transaction to its acknowledgement; one in 16 is timed. */
+    readonly commit: LatencyStats
+    /** Writes and syncs of the log; null in memory. */
+    readonly sync: LatencyStats | null
+  }
   /** What the certifier remembers, and how hard it worked. */
   readonly certifier: {
     /** Committed transactions kept because they may still matter. */
@@ -61,6 +71,8 @@ export interface Stats {
     readonly removedKeys: number
     /** Commits since the oldest open snapshot; 0 if none is open. */
     readonly oldestSnapshotLag: number
+    /** How long the oldest open snapshot has been open, ms; 0 if none is. */
+    readonly oldestSnapshotAgeMs: number
     /** Commits since the newest safe snapshot. */
     readonly safeSnapshotLag: number
   }
@@ -73,8 +85,46 @@ export interface Stats {
     /** Keys reclaimed because they had expired, since open. */
     readonly expired: number
   }
-  /** Estimated bytes: keys and values, what they cost beyond that, and both. */
-  readonly memory: { readonly totalBytes: number; readonly entryBytes: number; readonly overheadBytes: number }
+  /** Estimated bytes by what they are for. */
+  readonly memory: {
+    /** All of it: what {@link Database.memoryUsage} says. */
+    readonly totalBytes: number
+    /** Keys and newest values. */
+    readonly entryBytes: number
+    /** All but those. */
+    readonly overheadBytes: number
+    /** Columns of entries. */
+    readonly columnBytes: number
+    /** Order of keys. */
+    readonly indexBytes: number
+    /** Hash filters. */
+    readonly mapletBytes: number
+    /** Old versions that open snapshots need. */
+    readonly versionBytes: number
+    /** Blocks of runs; part of `maxMemoryBytes`. */
+    readonly cacheBytes: number
+    /** What entries and versions count for under the limit, and the limit that is theirs; Infinity if there is none. */
+    readonly usedBytes: number
+    readonly limitBytes: number
+    /** Of what is used: written since the last checkpoint, so that it cannot leave memory yet. */
+    readonly dirtyBytes: number
+  }
+  /** How well memory serves reads by key. */
+  readonly cache: {
+    /** The policy in force; null without a limit. */
+    readonly policy: EvictionName | null
+    /** Reads of a value by its key: those that found an entry in memory, and those that did not. */
+    readonly hits: number
+    readonly misses: number
+    /** Hits among both; 0 before the first read. */
+    readonly hitRatio: number
+    /** Misses that found a value on disk. */
+    readonly coldReads: number
+    /** Entries that have left memory: for want of room, by `evict()`, and the bytes that they counted for. */
+    readonly evicted: number
+    readonly evictedByHand: number
+    readonly evictedBytes: number
+  }
   /** What {@link Database.compact} could give back, as shares from 0 to 1. */
   readonly fragmentation: {
     /** Of columns and memory for values outside of the heap: free places. */
@@ -114,6 +164,13 @@ export interface TableStats {
   readonly maplet: MapletStats
 }
 
+/** Of one kind of wait. */
+export interface LatencyStats {
+  readonly count: number
+  readonly p50Ms: number
+  readonly p99Ms: number
+}
+
 export function collectStats(state: DatabaseState, directory: Directory | null, openedAtMs: number): Stats {
   const { engine } = state
   const { counters, graph, feed } = engine
@@ -121,15 +178,24 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
   let chained = 0
   let versions = 0
   let entryBytes = 0
-  let overheadBytes = (feed?.bytes ?? 0) + deadlineBytes(engine)
+  let columnBytes = 0
+  let indexBytes = 0
+  let mapletBytes = 0
+  let overheadBytes = sharedBytes(engine, directory)
   for (const store of engine.stores) {
     tables[store.spec.name] = tableStats(store)
     chained += store.versions
     versions += store.entries + store.versions
     entryBytes += store.bytes - store.coldBytes
     overheadBytes += store.overheadBytes()
+    columnBytes += store.places.bytes
+    indexBytes += store.index.size * INDEX_ENTRY_BYTES
+    mapletBytes += store.maplet.bytes
   }
   const oldest = engine.snapshots.oldest()
+  const { residency } = engine
+  const disk = directory === null ? null : directory.stats()
+  const cacheBytes = disk?.cache.bytes ?? 0
   return {
     uptimeMs: engine.options.now() - openedAtMs,
     sequence: engine.clock,
@@ -140,6 +206,10 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
       retries: state.retries,
       open: engine.openCount,
     },
+    latency: {
+      commit: latencyStats(state.commitLatency.histogram, state.commitLatency.calls),
+      sync: disk === null || disk.log === null ? null : syncStats(disk.log),
+    },
     certifier: { retained: graph.nodes.length, ...graph.counters },
     versions,
     garbage: {
@@ -148,6 +218,7 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
       removed: engine.garbage.counters.versions,
       removedKeys: engine.garbage.counters.keys,
       oldestSnapshotLag: oldest === Infinity ? 0 : engine.clock - oldest,
+      oldestSnapshotAgeMs: oldest === Infinity ? 0 : engine.options.now() - engine.snapshots.oldestSince(),
       safeSnapshotLag: engine.clock - engine.safePoint,
     },
     expiry: {
@@ -155,12 +226,49 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
       entriesOnDisk: engine.options.disk?.tier.expiring ?? 0,
       expired: engine.sweeper.swept,
     },
-    memory: { totalBytes: entryBytes + overheadBytes, entryBytes, overheadBytes },
+    memory: {
+      totalBytes: entryBytes + overheadBytes,
+      entryBytes,
+      overheadBytes,
+      columnBytes,
+      indexBytes,
+      mapletBytes,
+      versionBytes: chained * VERSION_BYTES + residency.chainedBytes,
+      cacheBytes,
+      usedBytes: residency.used,
+      limitBytes: residency.limit,
+      dirtyBytes: residency.ledger?.bytes ?? 0,
+    },
+    cache: cacheStats(state),
     fragmentation: { memory: freeShareOf(engine), disk: directory === null ? 0 : deadShareOf(engine, directory) },
     forks: state.forks,
     feed: { readers: feed?.size ?? 0, commits: feed?.length ?? 0, bytes: feed?.bytes ?? 0, lagged: state.feed.lagged },
-    disk: directory === null ? null : directory.stats(),
+    disk,
     tables,
+  }
+}
+
+function latencyStats(histogram: LatencyHistogram, count: number): LatencyStats {
+  return { count, p50Ms: histogram.percentileMs(0.5), p99Ms: histogram.percentileMs(0.99) }
+}
+
+function syncStats({ syncs, syncP50Ms, syncP99Ms }: LogStats): LatencyStats {
+  return { count: syncs, p50Ms: syncP50Ms, p99Ms: syncP99Ms }
+}
+
+function cacheStats({ engine, counts }: DatabaseState): Stats['cache'] {
+  const { policy, counters } = engine.residency
+  const { misses, coldReads, evictedForLimit, evictedByHand, evictedBytes } = counters
+  const hits = policy === null ? Math.max(0, counts.gets - misses) : counters.hits
+  return {
+    policy: policy === null ? null : policy.name,
+    hits,
+    misses,
+    hitRatio: hits + misses === 0 ? 0 : hits / (hits + misses),
+    coldReads,
+    evicted: evictedForLimit,
+    evictedByHand,
+    evictedBytes,
   }
 }
 
@@ -199,10 +307,18 @@ function deadShareOf(engine: Engine, directory: Directory): number {
 }
 
 /** Estimated bytes resident on behalf of a database. */
-export function memoryUsage(engine: Engine): number {
-  let bytes = (engine.feed?.bytes ?? 0) + deadlineBytes(engine)
+export function memoryUsage(engine: Engine, directory: Directory | null): number {
+  let bytes = sharedBytes(engine, directory)
   for (const store of engine.stores) bytes += store.bytes - store.coldBytes + store.overheadBytes()
   return bytes
+}
+
+/** What is there for all tables together: old versions, those who watch, what expires, the eviction policy, the disk. */
+function sharedBytes(engine: Engine, directory: Directory | null): number {
+  const { policy, chainedBytes } = engine.residency
+  const { feed } = engine
+  const own = chainedBytes + (feed?.bytes ?? 0) + deadlineBytes(engine) + (policy?.overheadBytes ?? 0)
+  return own + (directory?.memoryBytes ?? 0)
 }
 
 /** What the queue of what expires costs; nothing where nothing does. */

@@ -59,7 +59,7 @@ export class Engine {
   /** I1. */
   clock: number
   readonly options: EngineOptions
-  readonly snapshots: SnapshotSet = new SnapshotSet()
+  readonly snapshots: SnapshotSet
   readonly graph: Graph
   readonly garbage: GarbageQueue
   readonly favours: FavourBoard = new FavourBoard()
@@ -113,6 +113,7 @@ export class Engine {
 
   constructor(options: EngineOptions) {
     this.options = options
+    this.snapshots = new SnapshotSet(options.now)
     this.base = options.disk === null ? (options.base ?? null) : new TierBase(options.disk.tier)
     this.log = options.disk === null ? null : options.disk.log
     const onDisk = options.disk === null ? null : options.disk.tier.current.coveredSequence

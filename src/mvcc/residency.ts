@@ -21,10 +21,12 @@ import { DirtyLedger } from './dirty-ledger.ts'
 import type { TableStore } from './store.ts'
 import { EVICTED, type Version } from './version.ts'
 
-/** Columns, index and maplet of an entry, bytes. */
-export const ENTRY_BYTES = 76
-/** An old version beside its value. */
-export const VERSION_BYTES = 120
+/** Columns, index and maplet of an entry, bytes, besides the slots of key and value, which count with those. */
+export const ENTRY_BYTES = 60
+/** An old version beside its value, with the history that it hangs in. */
+export const VERSION_BYTES = 216
+/** The slots of key and value in the columns. */
+export const SLOTS_BYTES = 16
 
 /** The part of the limit that may be dirty. */
 const DIRTY_SHARE = 1 / 2
@@ -43,6 +45,8 @@ export type EvictionReason = 'limit' | 'manual'
 
 /** Counters since open. */
 export interface ResidencyCounters {
+  /** Reads of a value by its key that found it in memory; counted only where a policy is told of them. */
+  hits: number
   /** Reads of a value by its key that memory had no entry for. */
   misses: number
   /** Of these: found below memory. */
@@ -61,6 +65,8 @@ export interface RoomMaker {
 export class Residency {
   /** R1. */
   used = 0
+  /** Sizes of old versions whose values are there. */
+  chainedBytes = 0
   /** Infinity if there is none. */
   readonly limit: number
   /** null: nothing is evicted but by hand. */
@@ -72,6 +78,7 @@ export class Residency {
   /** R4: whether tracked reads pin what they read, because it could leave memory and take its id with it. */
   readonly pins: boolean
   readonly counters: ResidencyCounters = {
+    hits: 0,
     misses: 0,
     coldReads: 0,
     evictedForLimit: 0,
@@ -183,17 +190,20 @@ export class Residency {
   /** A head has become an old version. */
   chained(version: Version): void {
     this.used += chargeOf(version)
+    this.chainedBytes += version.size
   }
 
   /** An old version goes. */
   unchained(version: Version): void {
     this.used -= chargeOf(version)
+    if (version.value !== EVICTED) this.chainedBytes -= version.size
   }
 
   /** Takes the value of an old version away: whoever reads it from now on is told so. */
   empty(version: Version): void {
     const { store } = version.meta
     this.used -= chargeOf(version)
+    this.chainedBytes -= version.size
     store.discard(version.value)
     store.hasLost = true
     version.value = EVICTED

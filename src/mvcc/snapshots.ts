@@ -18,11 +18,12 @@ export class SnapshotSlot {
   holders = 0
   /** Versions that wait for this slot to close. */
   garbage: Version[] | null = null
-  /** When the slot was opened (ms on the engine's monotonic clock); 0 if nobody asked. */
-  openedAt = 0
+  /** When the slot was opened, monotonic ms. */
+  readonly openedAtMs: number
 
-  constructor(sequence: number) {
+  constructor(sequence: number, openedAtMs: number) {
     this.sequence = sequence
+    this.openedAtMs = openedAtMs
   }
 
   /** Files a version that cannot go before this slot closes. */
@@ -34,6 +35,12 @@ export class SnapshotSlot {
 
 export class SnapshotSet {
   readonly slots: SnapshotSlot[] = []
+  private readonly now: () => number
+
+  /** @param now monotonic ms, for ages */
+  constructor(now: () => number = performance.now.bind(performance)) {
+    this.now = now
+  }
 
   get size(): number {
     return this.slots.length
@@ -50,12 +57,17 @@ export class SnapshotSet {
     return this.slots.length === 0 ? Infinity : (this.slots[0] as SnapshotSlot).sequence
   }
 
+  /** When the oldest open slot was opened, monotonic ms; NaN if none is. */
+  oldestSince(): number {
+    return this.slots.length === 0 ? Number.NaN : (this.slots[0] as SnapshotSlot).openedAtMs
+  }
+
   /** Opens a snapshot at `sequence`, which must not be below the newest open one unless it is open already. */
   acquire(sequence: number): SnapshotSlot {
     const n = this.slots.length
     const last = n === 0 ? undefined : (this.slots[n - 1] as SnapshotSlot)
     if (last === undefined || last.sequence < sequence) {
-      const slot = new SnapshotSlot(sequence)
+      const slot = new SnapshotSlot(sequence, this.now())
       slot.holders = 1
       this.slots.push(slot)
       return slot

@@ -59,6 +59,8 @@ export interface TableSpec {
 }
 
 const MOST_SIZE = 2 ** 32 - 1
+/** What the order of keys takes for an entry, bytes. */
+export const INDEX_ENTRY_BYTES = 26
 
 /** Sizes kept before those that nobody sees are looked for. */
 const SIZES_KEPT = 16
@@ -181,7 +183,10 @@ export class TableStore {
     const high = hashKey(key, this.maplet)
     const id = this.maplet.find(high, hashLow, key)
     if (id < 0) return this.miss(key)
-    if (this.policy !== null && this.headOf(id) !== undefined) this.policy.access(id)
+    if (this.policy !== null && this.headOf(id) !== undefined) {
+      this.policy.access(id)
+      this.residency.counters.hits++
+    }
     return id
   }
 
@@ -652,7 +657,7 @@ export class TableStore {
   /** Estimated bytes of the columns, index and maplet: what the table costs beyond keys and values. */
   overheadBytes(): number {
     const room = this.offHeap === null ? 0 : this.offHeap.arena.roomBytes
-    return this.places.bytes + this.maplet.bytes + this.index.size * 26 + this.versions * 120 + room
+    return this.places.bytes + this.maplet.bytes + this.index.size * INDEX_ENTRY_BYTES + this.versions * 120 + room
   }
 }
 
