@@ -385,7 +385,7 @@ export class Database<K, V> implements AnyDatabase {
   /** Estimated bytes that this database holds in memory: keys, values, versions, index, maplet, columns. */
   memoryUsage(): number {
     this.#ensureNotClosed()
-    return memoryUsage(this.#engine)
+    return memoryUsage(this.#engine, this.#disk?.directory ?? null)
   }
 
   /** Sequence of the newest commit. */

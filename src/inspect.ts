@@ -4,6 +4,7 @@ import type { TableCore } from './table-core.ts'
 
 /** One entry, as {@link Handle.inspect} shows it. */
 export interface EntryInfo<K> {
+  /** Private to the caller. */
   readonly key: K
   /** Bytes that key and value count for: what `sizeOf` says, or an estimate of their memory. */
   readonly sizeBytes: number

@@ -33,6 +33,8 @@ function rounded(bytes: number): number {
 export function stringBytes(text: string): number {
   const { length } = text
   if (length === 0) return 0
+  // V8 has one string for each character of Latin-1.
+  if (length === 1 && text.charCodeAt(0) <= 0xff) return 0
   const wide = (text.charCodeAt(0) | text.charCodeAt(length >>> 1) | text.charCodeAt(length - 1)) > 0xff
   return STRING_HEADER_BYTES + rounded(wide ? length * 2 : length)
 }

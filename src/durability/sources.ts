@@ -18,6 +18,9 @@ export class Sources {
   #tail: MemoryRun | null
   /** Numbers of runs that were published, are listed no more, and still have their file. */
   readonly #dead: Set<number> = new Set()
+  /** What was asked of runs that are gone. */
+  #pastLookups = 0
+  #pastFalsePositives = 0
   /** Removals under way. */
   readonly #removals: Set<Promise<void>> = new Set()
 
@@ -62,6 +65,24 @@ export class Sources {
     return Math.max(manifest.sequence, this.#tail?.lastSequence ?? 0)
   }
 
+  /** Bytes in memory on behalf of what is on disk: cached blocks, indexes of runs, the replayed tail of the log. */
+  get memoryBytes(): number {
+    let bytes = this.cache.bytes + (this.#tail?.bytes ?? 0)
+    for (const reader of this.#readers.values()) bytes += reader.memoryBytes
+    return bytes
+  }
+
+  /** How often runs were asked for a key, and how often their maplets named a block that does not have it. */
+  get lookups(): { readonly lookups: number; readonly falsePositives: number } {
+    let lookups = this.#pastLookups
+    let falsePositives = this.#pastFalsePositives
+    for (const reader of this.#readers.values()) {
+      lookups += reader.lookups
+      falsePositives += reader.falsePositives
+    }
+    return { lookups, falsePositives }
+  }
+
   /** The readers of the runs that a manifest lists, newest first. */
   readersOf(manifest: Manifest): RunReader[] {
     return manifest.runs.map(({ number }) => {
@@ -89,6 +110,11 @@ export class Sources {
    * open.
    */
   #remove(number: number): void {
+    const reader = this.#readers.get(number)
+    if (reader !== undefined) {
+      this.#pastLookups += reader.lookups
+      this.#pastFalsePositives += reader.falsePositives
+    }
     this.#readers.delete(number)
     this.#dead.delete(number)
     const removal = this.#storage

@@ -35,7 +35,7 @@ import type { Node } from './node.ts'
 import { offHeapOf, type OffHeap } from './off-heap.ts'
 import { Places } from './places.ts'
 import type { RangeMark } from './predicates.ts'
-import { ENTRY_BYTES, Residency, VERSION_BYTES } from './residency.ts'
+import { ENTRY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { Meta, type Version } from './version.ts'
@@ -657,7 +657,8 @@ export class TableStore {
   /** Estimated bytes of the columns, index and maplet: what the table costs beyond keys and values. */
   overheadBytes(): number {
     const room = this.offHeap === null ? 0 : this.offHeap.arena.roomBytes
-    return this.places.bytes + this.maplet.bytes + this.index.size * INDEX_ENTRY_BYTES + this.versions * 120 + room
+    const columns = this.places.bytes - this.entries * SLOTS_BYTES
+    return columns + this.maplet.bytes + this.index.size * INDEX_ENTRY_BYTES + this.versions * VERSION_BYTES + room
   }
 }
 
