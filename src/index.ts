@@ -48,7 +48,7 @@ export type {
 } from './options.ts'
 export type { Reader } from './reader.ts'
 export { type AnySnapshot, Snapshot } from './snapshot.ts'
-export type { Stats, TableStats } from './stats.ts'
+export type { LatencyStats, Stats, TableStats } from './stats.ts'
 export { type Table, table } from './table.ts'
 export type { Savepoint, Transaction } from './transaction.ts'
 export type { Change, WatchOptions } from './watch.ts'
