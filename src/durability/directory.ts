@@ -317,10 +317,16 @@ export class Directory {
     )
   }
 
+  /** Estimated bytes in memory: cached blocks, indexes of runs, the replayed tail of the log, what waits to be written to it. */
+  get memoryBytes(): number {
+    return this.#sources.memoryBytes + (this.log?.stats().queuedBytes ?? 0)
+  }
+
   /** Figures; cheap. */
   stats(): DirectoryStats {
     const { runs, sequence } = this.#root.value
     const { cache } = this.#sources
+    const { lookups, falsePositives } = this.#sources.lookups
     const total = { count: runs.length, bytes: 0, entries: 0, tombstones: 0 }
     for (const run of runs) {
       total.bytes += run.bytes
@@ -329,7 +335,12 @@ export class Directory {
     }
     return {
       log: this.log?.stats() ?? null,
-      runs: total,
+      runs: {
+        ...total,
+        lookups,
+        falsePositives,
+        measuredFalsePositiveRate: lookups === 0 ? 0 : falsePositives / lookups,
+      },
       checkpoints: this.#writing?.checkpointer.checkpoints.stats() ?? NO_WORK,
       merges: this.#writing?.checkpointer.merges.stats() ?? NO_WORK,
       cache: { hits: cache.hits, misses: cache.misses, bytes: cache.bytes },

@@ -98,6 +98,11 @@ export interface DirectoryStats {
     readonly bytes: number
     readonly entries: number
     readonly tombstones: number
+    /** Keys that runs were asked for, one run after the other, and of these: absent, but a block was read for them. */
+    readonly lookups: number
+    readonly falsePositives: number
+    /** False positives per lookup, as counted; 0 before the first. See `maplet.falsePositiveRate`. */
+    readonly measuredFalsePositiveRate: number
   }
   /** Log into runs. */
   readonly checkpoints: BackgroundStats

@@ -1,5 +1,8 @@
 /** What is published outside: diagnostics channels, latencies, figures of the cache. */
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { afterEach, describe, expect, it } from 'vitest'
 
@@ -142,5 +145,26 @@ describe('figures', () => {
     expect(memory.versionBytes).toBeGreaterThan(120)
     expect(memory.cacheBytes).toBe(0)
     expect(snapshot.get('key 0')).toHaveLength(100)
+  })
+})
+
+describe('absent keys on disk', () => {
+  it('cost a read of a block no oftener than the configured rate, and that is measured', async () => {
+    const path = join(mkdtempSync(join(tmpdir(), 'varve-')), 'db')
+    const options = { path, durability: 'relaxed', maplet: { falsePositiveRate: 0.01 } } as const
+    {
+      await using db = await Database.open<string, number>(options)
+      await db.handle().transaction((tx) => {
+        for (let i = 0; i < 20_000; i++) tx.set(`there ${i}`, i)
+      })
+    }
+    await using db = await Database.open<string, number>(options)
+    for (let i = 0; i < 20_000; i++) expect(db.handle().get(`not there ${i}`)).toBeUndefined()
+    const { lookups, falsePositives, measuredFalsePositiveRate } = db.stats().disk!.runs
+    expect(lookups).toBeGreaterThanOrEqual(20_000)
+    expect(measuredFalsePositiveRate).toBe(falsePositives / lookups)
+    expect(measuredFalsePositiveRate).toBeLessThan(0.015)
+    expect(measuredFalsePositiveRate).toBeGreaterThan(0)
+    rmSync(path, { recursive: true })
   })
 })
