@@ -166,8 +166,11 @@ export interface TableStats {
 
 /** Of one kind of wait. */
 export interface LatencyStats {
+  /** How many there were. */
   readonly count: number
+  /** The median, to about a fifth; 0 before the first. */
   readonly p50Ms: number
+  /** The 99th percentile, likewise. */
   readonly p99Ms: number
 }
 
