@@ -16,6 +16,7 @@ import {
   changedSince,
   type Conflict,
   DELETE,
+  EVICTED,
   hasExpired,
   NONE,
   Pending,
@@ -172,6 +173,7 @@ class Difference {
 
   private assign(pending: Pending, stored: unknown, expiresAt: number): void {
     const { own } = this
+    if (stored === EVICTED) throw this.source.tooOld(this.other as TableStore, pending.key)
     pending.kind = SET
     pending.value = own.take(stored, this.other as TableStore)
     pending.size = own.sizeOfEntry(pending.key, pending.value)
@@ -179,7 +181,7 @@ class Difference {
   }
 
   private isSame(own: unknown, ownExpiry: number, other: unknown, otherExpiry: number): boolean {
-    if (ownExpiry !== otherExpiry) return false
+    if (ownExpiry !== otherExpiry || own === EVICTED || other === EVICTED) return false
     if (this.own === this.other && own === other) return true
     const there = (this.other as TableStore).spec.resident
     return Buffer.compare(this.own.spec.resident.encode(own), there.encode(other)) === 0

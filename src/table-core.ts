@@ -10,7 +10,7 @@ import { lastSize, type Resident } from './codecs/index.ts'
 import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
 import type { SampledLatency } from './latency.ts'
-import { type Engine, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
+import { type Engine, EVICTED, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
 import type { FeedSource } from './subscription.ts'
 import type { WriteOptions } from './options.ts'
 import type { LogWriter } from './wal/index.ts'
@@ -179,6 +179,7 @@ export class TableCore<K, V> {
     if (stored === undefined) return undefined
     // Looking at the value would be a cache miss; so would be looking at a key.
     if (this.store.allDirect) return stored as V
+    if (stored === EVICTED) throw this.store.lost(key)
     try {
       return this.resident.release(stored)
     } catch (error) {

@@ -129,12 +129,11 @@ export class ScanCursor {
     return true
   }
 
-  /** The stored form of the current step, for a cursor that looks at existence and has no own writes to see. */
+  /**
+   * The stored form of the current step, or EVICTED; for a cursor that looks at existence and has no own writes to see.
+   */
   stored(): unknown {
-    if (this.isForeign) return (this.base as BaseScan).stored(this.store)
-    const value = this.current(this.value)
-    this.refuseLost(value)
-    return value
+    return this.isForeign ? (this.base as BaseScan).stored(this.store) : this.current(this.value)
   }
 
   /** Throws if eviction has taken the value of the current step away. It has looked ahead further than was asked for. */

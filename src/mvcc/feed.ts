@@ -25,6 +25,7 @@ import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import { sizeOfKey } from './size.ts'
 import { type Watched, WatchIndex } from './watch-index.ts'
 import type { TableStore } from './store.ts'
+import { EVICTED } from './version.ts'
 import { DELETE, MERGE, type Pending } from './write-set.ts'
 
 /** Why there was a commit: somebody made it, or keys had expired, or memory ran out. */
@@ -170,7 +171,8 @@ export class Feed {
       // What had expired was absent to whoever overwrote it; it is what the sweeper takes away.
       const isSeen = entry >= 0 && (kind === DELETE || store.isLive(entry, timeMs))
       before = isSeen ? store.detach(store.headOf(entry)) : undefined
-      if (before !== undefined) {
+      if (before === EVICTED) before = UNKNOWN
+      else if (before !== undefined) {
         const chunk = store.chunks[entry >>> CHUNK_BITS] as Chunk
         this.draftBytes += weightOf(store, key, before, chunk.sizeAt(entry & CHUNK_MASK))
       }

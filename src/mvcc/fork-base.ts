@@ -108,14 +108,13 @@ class ForkTable implements BaseTable {
       const { store, txn } = layers[i] as TableLayer
       ensureReadable(txn)
       const id = i === last ? store.find(key) : store.findResident(key)
-      if (id >= 0) return this.see(store, id, txn)
+      if (id >= 0) return this.see(store, id, txn.snapshot)
     }
     return false
   }
 
   /** Takes what the snapshot of a layer sees of an entry; whether that is a value. */
-  private see(store: TableStore, id: number, txn: Txn): boolean {
-    const sequence = txn.snapshot
+  private see(store: TableStore, id: number, sequence: number): boolean {
     const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     this.owner = store
@@ -128,7 +127,6 @@ class ForkTable implements BaseTable {
     }
     const version = store.versionAt(id, sequence)
     if (version === null) return false
-    if (version.value === EVICTED) throw txn.tooOld(store, store.keyOf(id))
     this.value = version.value
     this.sequence = version.sequence
     this.size = version.size
@@ -137,7 +135,7 @@ class ForkTable implements BaseTable {
   }
 
   stored(store: TableStore): unknown {
-    return store.take(this.value, this.owner)
+    return taken(store, this.value, this.owner)
   }
 
   scan(bounds: Bounds, hold: BaseHold): BaseScan {
@@ -178,8 +176,15 @@ class ForkScan implements BaseScan {
   }
 
   stored(store: TableStore): unknown {
-    return store.take(this.cursor.stored(), this.owner)
+    return taken(store, this.cursor.stored(), this.owner)
   }
+}
+
+/** The stored form of a layer's table as one of the fork's. What has been evicted there is so here too: it can be overwritten. */
+function taken(store: TableStore, stored: unknown, owner: TableStore): unknown {
+  if (stored !== EVICTED) return store.take(stored, owner)
+  store.noteLost()
+  return EVICTED
 }
 
 function ensureReadable(txn: Txn): void {

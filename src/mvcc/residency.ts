@@ -190,7 +190,7 @@ export class Residency {
   /** A head has become an old version. */
   chained(version: Version): void {
     this.used += chargeOf(version)
-    this.chainedBytes += version.size
+    if (version.value !== EVICTED) this.chainedBytes += version.size
   }
 
   /** An old version goes. */

@@ -38,7 +38,7 @@ import type { RangeMark } from './predicates.ts'
 import { ENTRY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
-import { Meta, type Version } from './version.ts'
+import { EVICTED, Meta, type Version } from './version.ts'
 import type { WatchIndex } from './watch-index.ts'
 import type { Operands } from './write-set.ts'
 
@@ -214,7 +214,7 @@ export class TableStore {
     if ((this.isBaseEmpty && this.coldSize === 0) || !base.find(key)) return -1
     const { sequence, size, expiresAt } = base
     const stored = base.stored(this, key)
-    const value = this.offHeap === null ? stored : this.offHeap.place(stored)
+    const value = this.offHeap === null || stored === EVICTED ? stored : this.offHeap.place(stored)
     // Before there is an entry: a policy might choose the newcomer.
     this.residency.roomMaker?.makeRoom(size + this.entryBytes)
     const id = this.create(key)
@@ -523,6 +523,7 @@ export class TableStore {
       for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
       return this.admit(value)
     } catch (error) {
+    if (current === EVICTED) throw this.lost(key)
       throw this.placed(error, key)
     }
   }
@@ -536,6 +537,19 @@ export class TableStore {
   /** A stored form of another store of the same codec, as one of this table's own. */
   take(stored: unknown, owner: TableStore): unknown {
     return this.noteForm(owner.detach(stored))
+  }
+
+  /** From now on a value may be {@link EVICTED}. */
+  noteLost(): void {
+    this.hasLost = true
+    this.allDirect = false
+  }
+
+  /** What whoever reads the value is told of a key of a fork that was evicted where that was forked from. */
+  lost(key: Key): VarveError {
+    const place = `${this.spec.name}[${formatKey(key)}]`
+    const message = `the value of ${place} was evicted in the database that was forked: it can be overwritten here; fork anew to read`
+    return new VarveError('SNAPSHOT_TOO_OLD', message, { retryable: false })
   }
 
   private noteForm(stored: unknown): unknown {

@@ -137,6 +137,7 @@ export class Txn {
 
   /** What reading a value throws that eviction has taken away. */
   tooOld(store: TableStore, key: Key): VarveError {
+    if (this.engine.options.base?.isFixed === true) return store.lost(key)
     const table = store.spec.name
     const conflict = new Conflict('evicted', this.id, [{ from: this.id, to: -1, kind: 'rw', table, key }])
     const message =

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
-import { codecs, keys, merges, table } from '../../src/index.ts'
+import { codecs, keys, merges, table, type VarveError } from '../../src/index.ts'
 import { openWith } from '../../src/database.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { collectGarbage, contents, failure, open, refusal, thrown } from './fixtures.ts'
@@ -272,6 +272,139 @@ describe('of databases that read only, are poisoned or limit ages', () => {
     expect(thrown(() => fork.handle().get('b'))).toBe('SNAPSHOT_TOO_OLD')
     expect(thrown(() => contents(fork.handle()))).toBe('SNAPSHOT_TOO_OLD')
     await fork.close()
+    await db.close()
+  })
+
+  it('is poisoned with its parent only where the parent may lose what it shows', async () => {
+    const storage = new SimulatedStorage({ seed: 5 })
+    const db = await openWith<string, number>({ path: '/db' }, { storage, background: 'inline' })
+    await db.handle().set('a', 1)
+    await db.handle().set('b', 2)
+    const durable = db.fork()
+    storage.fail({ kind: 'EIO', operation: ['write', 'sync'], every: 1 })
+    const doomed = db.handle().set('a', 3)
+    const early = db.fork()
+    expect(await refusal(() => doomed)).toBe('POISONED')
+    expect(thrown(() => early.handle().get('b'))).toBe('POISONED')
+    expect(durable.handle().get('b')).toBe(2)
+    expect(contents(durable.handle())).toEqual([
+      ['a', 1],
+      ['b', 2],
+    ])
+    expect(thrown(() => db.fork())).toBe('POISONED')
+    await early.close()
+    expect(await refusal(() => db.close())).toBe('LOCKED')
+    await durable.close()
+    await db.close().catch(() => undefined)
+  })
+})
+
+describe('of a database with a limit of memory', () => {
+  it('in memory, says so where a key it shows has been evicted since, and shows the others', async () => {
+    const db = open<string, string>({ maxMemoryBytes: 40_000, eviction: 'lru' })
+    const value = 'x'.repeat(100)
+    for (let i = 0; i < 100; i++) await db.handle().set(`k${i}`, value)
+    const kept = db.handle().size
+    expect(kept).toBe(100)
+    const fork = db.fork()
+    expect(fork.handle().get('k0')).toBe(value)
+    for (let i = 0; i < 100; i++) await db.handle().set(`n${i}`, value)
+    let [found, lost] = [0, 0]
+    for (let i = 0; i < 100; i++) {
+      try {
+        expect(fork.handle().get(`k${i}`)).toBe(value)
+        found++
+      } catch (error) {
+        expect((error as VarveError).code).toBe('SNAPSHOT_TOO_OLD')
+        lost++
+      }
+    }
+    expect(found).toBeGreaterThan(0)
+    expect(lost).toBeGreaterThan(0)
+    // What was looked up before stays, and what the fork writes is not limited.
+    expect(fork.handle().get('k0')).toBe(value)
+    expect(fork.options.maxMemoryBytes).toBe(Infinity)
+    for (let i = 0; i < 1000; i++) await fork.handle().set(`f${i}`, value)
+    expect(fork.handle().count({ prefix: 'f' })).toBe(1000)
+    await fork.close()
+  })
+
+  it.each([
+    ['on the heap', table<string>('plain')],
+    ['outside of it', table<string>('bytes', { value: codecs.bytes() as never })],
+  ])('can write, delete, clear and restore what was evicted, with values %s', async (_, definition) => {
+    const KEYS = ['a', 'b', 'c', 'd', 'e']
+    const [old, other] = [Buffer.from('old'), Buffer.from('new')].map((bytes) => new Uint8Array(bytes))
+    const db = open<string, string>({ eviction: 'lru', maxMemoryBytes: 1e6 })
+    for (const key of KEYS) await db.handle(definition).set(key, old)
+    const [fork, whole] = [db.fork(), db.fork()]
+    expect(whole.handle(definition).getMany(KEYS)).toEqual(KEYS.map(() => old))
+    for (const key of KEYS) expect(db.handle(definition).evict(key)).toBe(true)
+    const handle = fork.handle(definition)
+    // Existence is known.
+    expect([handle.has('a'), handle.size, handle.count(), [...handle.keys()]]).toEqual([true, 5, 5, KEYS])
+    for (const read of [
+      () => handle.get('a'),
+      () => contents(handle),
+      () => handle.update('a', (value) => value),
+      () => handle.transaction((tx) => tx.get('a')),
+      () => whole.restore(fork.snapshot()),
+    ]) {
+      const error = await failure(async () => read())
+      expect([error.code, error.retryable]).toEqual(['SNAPSHOT_TOO_OLD', false])
+    }
+    using before = fork.snapshot()
+    await handle.set('a', other)
+    expect(await handle.delete('b')).toBe(true)
+    expect([handle.get('a'), handle.has('b'), handle.size]).toEqual([other, false, 4])
+    expect(thrown(() => before.table(definition).get('a'))).toBe('SNAPSHOT_TOO_OLD')
+    const nested = fork.fork()
+    expect(nested.handle(definition).get('a')).toEqual(other)
+    expect(thrown(() => nested.handle(definition).get('c'))).toBe('SNAPSHOT_TOO_OLD')
+    await nested.handle(definition).clear()
+    expect(nested.handle(definition).size).toBe(0)
+    expect((await nested.check()).problems).toEqual([])
+    await nested.close()
+    await fork.restore(whole.snapshot())
+    expect(handle.getMany(KEYS)).toEqual(KEYS.map(() => old))
+    before.close()
+    expect((await fork.check()).problems).toEqual([])
+    await fork.close()
+    await whole.close()
+  })
+
+  it('charges what forks pin to the parent', async () => {
+    const db = open<string, string>({ maxMemoryBytes: 60_000, eviction: 'lru' })
+    const value = 'x'.repeat(100)
+    for (let i = 0; i < 100; i++) await db.handle().set(`k${i}`, value)
+    const fork = db.fork()
+    const alone = db.stats().memory.usedBytes
+    expect(db.stats().memory.versionBytes).toBe(0)
+    for (let i = 0; i < 100; i++) await db.handle().set(`k${i}`, value.toUpperCase())
+    expect(db.stats().memory.usedBytes).toBeGreaterThan(alone * 1.4)
+    expect(db.stats().memory.versionBytes).toBeGreaterThan(10_000)
+    await fork.close()
+    await db.vacuum()
+    expect(db.stats().memory.versionBytes).toBe(0)
+  })
+
+  it('on disk, shows everything, whatever leaves memory', async () => {
+    const storage = new SimulatedStorage({ seed: 8 })
+    const options = { path: '/db', maxMemoryBytes: 400_000 }
+    const db = await openWith<string, string>(options, { storage, background: 'inline' })
+    const value = 'x'.repeat(100)
+    for (let i = 0; i < 300; i++) await db.handle().set(`k${i}`, `${value}${i}`)
+    await db.checkpoint()
+    const fork = db.fork()
+    for (let i = 0; i < 300; i++) await db.handle().set(`k${i}`, 'new')
+    for (let i = 0; i < 300; i++) await db.handle().set(`m${i}`, value)
+    await db.checkpoint()
+    for (let i = 0; i < 300; i++) db.handle().get(`m${i}`)
+    for (let i = 0; i < 300; i++) expect(fork.handle().get(`k${i}`)).toBe(`${value}${i}`)
+    expect(fork.handle().count()).toBe(300)
+    expect((await fork.check()).problems).toEqual([])
+    await fork.close()
+    expect((await db.check()).problems).toEqual([])
     await db.close()
   })
 })

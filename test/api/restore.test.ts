@@ -161,6 +161,36 @@ describe('restore', () => {
     expect(contents(db.handle())).toEqual([['mine', 1]])
   })
 
+  it('changes nothing if memory would not hold it', async () => {
+    const db = open<string, string>({ maxMemoryBytes: 20_000 })
+    await db.handle().set('mine', 'x')
+    const other = open<string, string>()
+    for (let i = 0; i < 300; i++) await other.handle().set(`k${i}`, 'x'.repeat(100))
+    expect(await refusal(() => db.restore(other.snapshot()))).toBe('MEMORY_LIMIT')
+    expect(contents(db.handle())).toEqual([['mine', 'x']])
+  })
+
+  it('leaves out what has expired since, and keeps the time of what has not', async () => {
+    let now = 1000
+    const db = open({ clock: () => now, ttl: { sweepIntervalMs: 0 } })
+    await db.handle().set('short', 1, { ttlMs: 100 })
+    await db.handle().set('long', 2, { ttlMs: 1000 })
+    await db.handle().set('ever', 3)
+    const bytes = db.snapshot().toBytes()
+    await db.handle().clear()
+    now += 500
+    const snapshot = Snapshot.fromBytes<string, number>(bytes)
+    expect([snapshot.get('short'), snapshot.ttl('long')]).toEqual([1, 1000])
+    await db.restore(snapshot)
+    expect(contents(db.handle())).toEqual([
+      ['ever', 3],
+      ['long', 2],
+    ])
+    expect(db.handle().ttl('long')).toBe(500)
+    now += 500
+    expect(db.handle().has('long')).toBe(false)
+  })
+
   it('puts forks back, and onto forks', async () => {
     const db = open()
     await fill(db)
