@@ -25,6 +25,8 @@ import { EVICTED, type Version } from './version.ts'
 export const ENTRY_BYTES = 60
 /** An old version beside its value, with the history that it hangs in. */
 export const VERSION_BYTES = 216
+/** What a policy keeps of an entry, ghosts and room to grow included. */
+export const POLICY_BYTES = 32
 /** The slots of key and value in the columns. */
 export const SLOTS_BYTES = 16
 

@@ -35,7 +35,7 @@ import type { Node } from './node.ts'
 import { offHeapOf, type OffHeap } from './off-heap.ts'
 import { Places } from './places.ts'
 import type { RangeMark } from './predicates.ts'
-import { ENTRY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
+import { ENTRY_BYTES, POLICY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { EVICTED, Meta, type Version } from './version.ts'
@@ -142,7 +142,8 @@ export class TableStore {
     this.deadlines = deadlines
     this.residency = residency
     this.policy = residency.policy
-    this.entryBytes = spec.sizeOf === undefined ? ENTRY_BYTES : 0
+    const entryBytes = ENTRY_BYTES + (residency.policy === null ? 0 : POLICY_BYTES)
+    this.entryBytes = spec.sizeOf === undefined ? entryBytes : 0
     this.versionBytes = spec.sizeOf === undefined ? VERSION_BYTES : 0
     this.offHeap = offHeapOf(spec.resident, new Arena())
     this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
@@ -297,7 +298,8 @@ export class TableStore {
 
   /**
    * Takes away a value that has expired for everybody, as commit `sequence`. Returns whether that left a tombstone, as it does
-   * above a base; the tombstone keeps the expiry, so that {@link wasSwept} tells it from a deletion.
+   * above a base. The tombstone keeps the sequence of the value, for that is since when readers have seen nothing there: who wrote
+   * the value made the absence. What the log calls the deletion stands where the expiry was; see {@link deletionOf}.
    */
   sweep(id: number, sequence: number, snapshots: SnapshotSet): boolean {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
@@ -310,16 +312,18 @@ export class TableStore {
     }
     this.deadlines.remove(id)
     this.discard(chunk.valueAt(i))
-    this.residency.wrote(this, id, chunk.sequenceAt(i), size, true, sequence, 0, false, 0)
+    const own = chunk.sequenceAt(i)
+    this.residency.wrote(this, id, own, size, true, own, 0, false, 0)
     chunk.setValue(i, undefined)
-    chunk.setSequence(i, sequence)
     chunk.setSize(i, 0)
+    chunk.setExpiry(i, sequence)
     return true
   }
 
-  /** Whether an entry is the tombstone of a value that has expired: nobody has overwritten that. */
-  wasSwept(id: number): boolean {
-    return this.headOf(id) === undefined && this.expiryOf(id) !== 0
+  /** The commit that left the tombstone which an entry is: what lies below hides its key from there on. */
+  deletionOf(id: number): number {
+    const swept = this.expiryOf(id)
+    return swept === 0 ? this.sequenceOf(id) : swept
   }
 
   /** Whether an entry's newest version is a value that has not expired at `instant`. */
@@ -445,6 +449,7 @@ export class TableStore {
     chunk.setValue(i, undefined)
     chunk.setMeta(i, undefined)
     chunk.setSequence(i, 0)
+    chunk.setExpiry(i, 0)
     this.places.give(id)
   }
 
@@ -518,12 +523,12 @@ export class TableStore {
   applyMerge(key: Key, current: unknown, operands: Operands): unknown {
     const { merge, resident } = this.spec
     if (merge === undefined) throw this.withoutOperator()
+    if (current === EVICTED) throw this.lost(key)
     try {
       let value = current === undefined ? privateIdentity(merge) : resident.release(current)
       for (const operand of operands.toArray()) value = merge.merge(value, operandForm.release(operand))
       return this.admit(value)
     } catch (error) {
-    if (current === EVICTED) throw this.lost(key)
       throw this.placed(error, key)
     }
   }
@@ -532,11 +537,6 @@ export class TableStore {
   admit(value: unknown): unknown {
     const { resident } = this.spec
     return this.noteForm(resident.admit(value))
-  }
-
-  /** A stored form of another store of the same codec, as one of this table's own. */
-  take(stored: unknown, owner: TableStore): unknown {
-    return this.noteForm(owner.detach(stored))
   }
 
   /** From now on a value may be {@link EVICTED}. */
@@ -550,6 +550,11 @@ export class TableStore {
     const place = `${this.spec.name}[${formatKey(key)}]`
     const message = `the value of ${place} was evicted in the database that was forked: it can be overwritten here; fork anew to read`
     return new VarveError('SNAPSHOT_TOO_OLD', message, { retryable: false })
+  }
+
+  /** A stored form of another store of the same codec, as one of this table's own. */
+  take(stored: unknown, owner: TableStore): unknown {
+    return this.noteForm(owner.detach(stored))
   }
 
   private noteForm(stored: unknown): unknown {

@@ -141,8 +141,8 @@ export class Txn {
     const table = store.spec.name
     const conflict = new Conflict('evicted', this.id, [{ from: this.id, to: -1, kind: 'rw', table, key }])
     const message =
-      `the value of ${table}[${formatKey(key)}] as of commit ${this.snapshot} was evicted: maxMemoryBytes has no room for old ` +
-      'versions; read it on a newer snapshot, or run the transaction again'
+      `the value of ${table}[${formatKey(key)}] as of commit ${this.snapshot} was evicted, and old versions ` +
+      'go with their key; read it on a newer snapshot, or run the transaction again'
     this.outdated = { error: new VarveError('SNAPSHOT_TOO_OLD', message), conflict }
     return this.outdated.error
   }
