@@ -12,7 +12,7 @@ export function firstCommitterWins(txn: Txn, graph: Graph): Conflict | null {
     for (const pending of writes.list) {
       if (pending.kind === NONE || pending.kind === MERGE || pending.entry < 0) continue
       const head = store.sequenceOf(pending.entry)
-      if (head > txn.snapshot && !store.wasSwept(pending.entry)) {
+      if (head > txn.snapshot) {
         const other = graph.nodeAt(head)?.txnId ?? -1
         return new Conflict('overwritten', txn.id, steps(txn.id, other, store, pending))
       }

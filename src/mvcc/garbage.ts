@@ -183,7 +183,7 @@ export class GarbageQueue {
     this.counters.versions++
     if (meta.older !== null) return
     const { store, id } = meta
-    if (store.headOf(id) === undefined) this.addTombstone(store, id, store.sequenceOf(id))
+    if (store.headOf(id) === undefined) this.addTombstone(store, id, store.deletionOf(id))
     else this.release(meta)
   }
 
@@ -191,7 +191,7 @@ export class GarbageQueue {
     const { store, id, sequence } = tombstone
     // Its chunk may have been given back since: then it was no tombstone any more.
     if (store.chunks[id >>> CHUNK_BITS]?.store !== store) return
-    if (store.headOf(id) !== undefined || store.sequenceOf(id) !== sequence) return
+    if (store.headOf(id) !== undefined || store.deletionOf(id) !== sequence) return
     const meta = store.metaOf(id)
     if (meta !== undefined && (meta.older !== null || meta.idleDeleters !== null || meta.readStamp !== 0)) return
     if (this.base !== null && this.base.isFixed && hidesInBase(store, id)) return
@@ -242,7 +242,7 @@ export class GarbageQueue {
   /** Queues a tombstone again that had to stay for what its history said. */
   private reconsider(meta: Meta): void {
     const { store, id } = meta
-    if (store.metaOf(id) === meta && store.headOf(id) === undefined) this.addTombstone(store, id, store.sequenceOf(id))
+    if (store.metaOf(id) === meta && store.headOf(id) === undefined) this.addTombstone(store, id, store.deletionOf(id))
   }
 
   /** Takes away a history that says nothing. */

@@ -34,7 +34,7 @@ export function install(
   const oldValue = chunk.valueAt(i)
   const oldSequence = chunk.sequenceAt(i)
   const oldSize = chunk.sizeAt(i)
-  const oldExpiry = chunk.expiryAt(i)
+  const oldExpiry = oldValue === undefined ? 0 : chunk.expiryAt(i)
   const expiry = value === undefined ? 0 : pending.expiresAt
   const pinned = snapshots.newest()
   // The state before the first insert needs a version only to carry the edge from tracked readers that saw nothing.
@@ -45,7 +45,7 @@ export function install(
     const old = keeps ? chain(store, meta, chunk, i, sequence, snapshots) : null
     const wasThere = oldValue !== undefined
     const isThere = value !== undefined
-    const sameExpiry = expiry === (wasThere ? oldExpiry : 0)
+    const sameExpiry = expiry === oldExpiry
     turnRegisters(store, meta, old, pending, wasThere, isThere, sameExpiry, oldSequence, sequence, node)
     if (node !== null) node.metas.push(meta)
     else if (meta.older === null) chunk.setMeta(i, undefined)
@@ -57,7 +57,7 @@ export function install(
   chunk.setSize(i, size)
   const hadValue = oldValue !== undefined
   store.residency.wrote(store, id, oldSequence, oldSize, hadValue, sequence, size, value !== undefined, expiry)
-  if (expiry !== oldExpiry) store.setExpiry(id, expiry)
+  if (expiry !== chunk.expiryAt(i)) store.setExpiry(id, expiry)
   if (pinned >= 0) store.stampLeaf(id, sequence)
   const delta = (value === undefined ? 0 : 1) - (oldValue === undefined ? 0 : 1)
   if (delta !== 0 || size !== oldSize) store.resize(sequence, delta, size - oldSize, snapshots)
@@ -85,7 +85,8 @@ function noteIdle(store: TableStore, pending: Pending, node: Node): void {
 function chain(store: TableStore, meta: Meta, chunk: Chunk, i: number, end: number, snapshots: SnapshotSet): Version {
   const sequence = chunk.sequenceAt(i)
   const size = chunk.sizeAt(i)
-  const version = new Version(meta, sequence, end, chunk.valueAt(i), size, chunk.expiryAt(i), meta.older)
+  const expiresAt = chunk.valueAt(i) === undefined ? 0 : chunk.expiryAt(i)
+  const version = new Version(meta, sequence, end, chunk.valueAt(i), size, expiresAt, meta.older)
   meta.older = version
   store.versions++
   store.residency.chained(version)

@@ -6,6 +6,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 
 import { openWith } from '../../src/database.ts'
 import { type Database, type Handle, merges, type TransactionOptions, VarveError } from '../../src/index.ts'
+import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import {
   type Committed,
   describeOp,
@@ -22,8 +23,8 @@ interface Program {
   readonly options: TransactionOptions
 }
 
-/** What happens at one point of a history: a step of a program, time passing, or a sweep. */
-type Event = { readonly program: number } | { readonly passMs: number } | 'sweep'
+/** What happens at one point of a history: a step of a program, time passing, a sweep, or a checkpoint. */
+type Event = { readonly program: number } | { readonly passMs: number } | 'sweep' | 'checkpoint'
 
 class Clock {
   now = 1_000_000
@@ -42,6 +43,19 @@ function openTimed(clock: Clock): Database<string, number> {
   return db
 }
 
+/** The same on a simulated disk. */
+async function openOnDisk(clock: Clock): Promise<Database<string, number>> {
+  const db = await openWith<string, number>(
+    { path: '/data', clock: clock.read, merge: merges.sum, ttl: { sweepIntervalMs: 0 }, maxMemoryBytes: 1e6 },
+    { storage: new SimulatedStorage({ seed: 1 }), background: 'inline', random: () => 0.5 },
+  )
+  onTestFinished(async () => {
+    expect((await db.check()).problems).toEqual([])
+    await db.close()
+  })
+  return db
+}
+
 function stateOf(handle: Handle<string, number>, now: number): Map<string, Held> {
   const state = new Map<string, Held>()
   for (const [key, value] of handle.entries()) {
@@ -49,6 +63,12 @@ function stateOf(handle: Handle<string, number>, now: number): Map<string, Held>
     state.set(key, { value, expiresAt: left === undefined ? 0 : now + left })
   }
   return state
+}
+
+/** Has memory let go of whatever it may, so that it is read from disk. */
+async function spill(db: Database<string, number>): Promise<void> {
+  await db.checkpoint()
+  for (const key of KEYS) db.handle().evict(key)
 }
 
 interface Outcome {
@@ -68,6 +88,7 @@ async function run(
   await handle.clear()
   for (const [key, { value, expiresAt }] of initial)
     await handle.set(key, value, expiresAt === 0 ? {} : { ttlMs: expiresAt - clock.now })
+  if (events.includes('checkpoint')) await spill(db)
   const open = programs.map(() => undefined as ReturnType<typeof handle.begin> | undefined)
   const instants: number[] = []
   const observed = programs.map((): unknown[] => [])
@@ -76,9 +97,9 @@ async function run(
   const log: string[] = []
   let refused = 0
   for (const event of events) {
-    if (event === 'sweep') {
-      log.push('sweep')
-      await db.vacuum()
+    if (event === 'sweep' || event === 'checkpoint') {
+      log.push(event)
+      await (event === 'sweep' ? db.vacuum() : spill(db))
       continue
     }
     if ('passMs' in event) {
@@ -151,7 +172,7 @@ function randomOp(random: Random, writes: boolean): ExpiryOp {
   return op === 'expire' ? { op, key, ttlMs: random.pick(SPANS) } : { op, key, value, ...ttl }
 }
 
-function randomHistory(random: Random, count: number): { programs: Program[]; events: Event[] } {
+function randomHistory(random: Random, count: number, onDisk = false): { programs: Program[]; events: Event[] } {
   const programs = Array.from({ length: count }, (): Program => {
     const readOnly = random.chance(0.2)
     const length = random.between(1, 3)
@@ -162,6 +183,7 @@ function randomHistory(random: Random, count: number): { programs: Program[]; ev
   for (const step of steps) {
     if (random.chance(0.4)) events.push({ passMs: random.pick([3, 5, 10]) })
     if (random.chance(0.15)) events.push('sweep')
+    if (onDisk && random.chance(0.15)) events.push('checkpoint')
     events.push(step)
   }
   return { programs, events }
@@ -196,6 +218,26 @@ describe('sampled interleavings with keys that expire', () => {
     console.log(`${count} transactions: ${committed} committed, ${refused} refused`)
     expect(refused).toBeGreaterThan(runs(histories) / 50)
     expect(committed).toBeGreaterThan(refused * 3)
+  })
+})
+
+describe('sampled interleavings on disk', () => {
+  it('have a serial order, though what is read is cold and swept', { timeout: 300_000 }, async () => {
+    const random = new Random('expiry on disk')
+    const clock = new Clock()
+    const db = await openOnDisk(clock)
+    let refused = 0
+    for (let i = 0; i < runs(1000); i++) {
+      const { programs, events } = randomHistory(random, random.between(2, 4), true)
+      refused += (await run(db, clock, randomState(random, clock.now), programs, events)).refused
+    }
+    const { expiry, disk } = db.stats()
+    console.log(
+      `on disk: ${refused} refused, ${expiry.expired} swept, ${disk!.cache.hits + disk!.cache.misses} cold reads`,
+    )
+    expect(refused).toBeGreaterThan(runs(1000) / 50)
+    expect(expiry.expired).toBeGreaterThan(runs(1000) / 10)
+    expect(disk!.cache.hits + disk!.cache.misses).toBeGreaterThan(runs(1000))
   })
 })
 
