@@ -298,7 +298,11 @@ export class Database<K, V> implements AnyDatabase {
     }
   }
 
-  /** Removes all garbage that may go now; resolves to how many versions and keys went. Never blocks for more than a few ms. */
+  /**
+   * Removes all garbage that may go now, and what has expired; resolves to how many versions and keys went. Never blocks for more
+   * than a few ms.
+   * @throws VarveError `IO`, `CORRUPTION` or `CODEC_MISMATCH` if something on disk that has expired cannot be read: it stays, expired.
+   */
   async vacuum(): Promise<{ versions: number; keys: number }> {
     this.#ensureOpen()
     return this.#engine.vacuum()

@@ -138,11 +138,11 @@ export class Sweeper {
   private work(): boolean {
     const { engine } = this
     const until = this.now() + SLICE_MS
+    // Who waits for a snapshot gets it now, so that it is among those that are looked at. Nobody begins during a slice.
+    if (engine.lazy.size > 0) engine.lazy.promoteAll()
+    this.lookAround()
     do {
       if (this.isStopped || this.mustWait) return false
-      // Who waits for a snapshot gets it now, so that it is among those that are looked at.
-      if (engine.lazy.size > 0) engine.lazy.promoteAll()
-      this.lookAround()
       const timeMs = engine.timeMs()
       const looks = this.collect(timeMs)
       if (this.batch.length > 0) this.commit(timeMs)
@@ -279,11 +279,18 @@ export class Sweeper {
     found.length = 0
     if (this.unopened.length > 0) this.takeOpened()
     const isDue = tier.nextExpiry() <= timeMs
-    try {
-      if (isDue) tier.sweepCandidates(timeMs, 1, found)
-    } finally {
-      for (const entry of found) this.load(entry)
+    const failures: unknown[] = []
+    const attempt = (step: () => void): void => {
+      try {
+        step()
+      } catch (error) {
+        failures.push(error)
+      }
     }
+    // Each is given out once, so that one which cannot be read must not keep the others from being taken.
+    if (isDue) attempt(() => tier.sweepCandidates(timeMs, 1, found))
+    for (const entry of found) attempt(() => this.load(entry))
+    if (failures.length > 0) throw failures[0]
     return isDue || found.length > 0
   }
 

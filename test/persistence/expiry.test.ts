@@ -205,6 +205,19 @@ describe('the sweeper on disk', () => {
     await db.close()
   })
 
+  it('does nothing once the database is poisoned', async () => {
+    const machine = world()
+    const db = await machine.open({ ttl: { sweepIntervalMs: 5 } })
+    await db.handle().set('k', 1, { ttlMs: 10 })
+    machine.disk.fail({ kind: 'EIO', operation: 'write', path: /log/, times: 1 })
+    await expect(db.handle().set('l', 1)).rejects.toMatchObject({ code: 'POISONED' })
+    const { sequence } = db
+    machine.now += 10
+    await new Promise((resolve) => setTimeout(resolve, 60))
+    expect(db.sequence).toBe(sequence)
+    await db.close().catch(() => undefined)
+  })
+
   it('a snapshot that is open keeps seeing what was there', async () => {
     const machine = world()
     await fill(machine, 200, 0)
