@@ -194,7 +194,7 @@ class Difference {
       if (engine.baseState !== this.base) this.readAgain()
       else for (const id of changedSince(this.own, snapshot)) this.correct(id)
     }
-    if (this.other?.expiring !== true) return
+    if (this.other === null) return
     const instant = engine.timeMs()
     for (const pending of this.writes) {
       if (pending.kind !== SET || !hasExpired(pending.expiresAt, instant)) continue

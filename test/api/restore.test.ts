@@ -1,3 +1,4 @@
+import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 
 import { codecs, type Database, keys, Snapshot, table, type ValueCodec } from '../../src/index.ts'
@@ -186,6 +187,8 @@ describe('restore', () => {
       ['ever', 3],
       ['long', 2],
     ])
+    // Not as an entry that has expired already, either.
+    expect(db.handle().size).toBe(2)
     expect(db.handle().ttl('long')).toBe(500)
     now += 500
     expect(db.handle().has('long')).toBe(false)
@@ -338,5 +341,56 @@ describe('a snapshot in bytes', () => {
       expect(await refusal(() => Snapshot.fromBytes(noise))).toBe('CORRUPTION')
     }
     expect(await refusal(() => Snapshot.fromBytes('x' as never))).toBe('INVALID_ARGUMENT')
+  })
+
+  it('is refused as damaged where its checksums are right and its content is not', async () => {
+    const db = open()
+    await db.handle().set('a', 1)
+    const bytes = Buffer.from(db.snapshot().toBytes())
+    const [header, section] = [bytes.subarray(0, 48), bytes.subarray(48)]
+    const payload = section.subarray(8)
+    const sealed = (...payloads: Uint8Array[]): Uint8Array => {
+      const sections = payloads.map((each, number) => {
+        const seed = Buffer.alloc(8)
+        header.copy(seed, 0, 40, 44)
+        seed.writeUInt32LE(number, 4)
+        const head = Buffer.alloc(8)
+        head.writeUInt32LE(each.length, 0)
+        head.writeUInt32LE(crc32(each, crc32(seed)), 4)
+        return Buffer.concat([head, each])
+      })
+      return headed(payloads.length, Buffer.concat(sections))
+    }
+    const headed = (sections: number, rest: Uint8Array): Uint8Array => {
+      const head = Buffer.from(header)
+      head.writeUInt32LE(sections, 12)
+      head.writeBigUInt64LE(BigInt(48 + rest.length), 32)
+      head.writeUInt32LE(crc32(head.subarray(0, 44)), 44)
+      return Buffer.concat([head, rest])
+    }
+    expect(Snapshot.fromBytes(sealed(payload)).get('a')).toBe(1)
+    const entry = payload.subarray(payload.indexOf(125) + 1)
+    const definition = payload.subarray(0, payload.length - entry.length)
+    const with_ = (change: (entry: Buffer) => void): Buffer => {
+      const changed = Buffer.from(entry)
+      change(changed)
+      return Buffer.concat([definition, changed])
+    }
+    const forged = {
+      'something behind the end': headed(1, Buffer.concat([section, Buffer.from('more')])),
+      'a section too many': headed(2, section),
+      'a section too few': headed(0, section),
+      'a table twice': sealed(definition, payload),
+      'a key twice': sealed(payload, entry),
+      'an entry of no table': sealed(entry),
+      'another commit': sealed(with_((each) => each.writeUInt8(9, 5))),
+      'a deletion': sealed(with_((each) => each.writeUInt8(2, 21))),
+      'a record of an unknown type': sealed(with_((each) => each.writeUInt8(7, 0))),
+      'a record cut short': sealed(payload.subarray(0, -1)),
+      'a key that is none': sealed(with_((each) => each.writeUInt8(255, 24))),
+    }
+    for (const [what, made] of Object.entries(forged)) {
+      expect([what, await refusal(() => Snapshot.fromBytes(made))]).toEqual([what, 'CORRUPTION'])
+    }
   })
 })
