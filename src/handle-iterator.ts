@@ -32,7 +32,7 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
       // What the base says now has to stay there: that takes a transaction.
       this.#txn = engine.beginSnapshot()
       this.#cursor = this.#txn.view(core.store).scan(bounds, readsExistence(kind) ? 'existence' : 'value')
-    } else this.#cursor = engine.scanNewest(core.store, bounds)
+    } else this.#cursor = engine.scanNewest(core.store, bounds, readsExistence(kind) ? 'existence' : 'value')
     engine.lazy.add(this)
   }
 
@@ -57,11 +57,11 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
       this.#end()
       throw ended
     }
-    if (!advance(this.#cursor, this.#kind)) {
-      this.#end()
-      return { value: undefined, done: true }
-    }
     try {
+      if (!advance(this.#cursor, this.#kind)) {
+        this.#end()
+        return { value: undefined, done: true }
+      }
       return { value: stepValue(this.#core, this.#cursor, this.#kind) as T, done: false }
     } catch (error) {
       // A loop does not call return() when next() throws.

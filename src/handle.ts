@@ -229,7 +229,13 @@ export class Handle<K, V> implements Reader<K, V> {
     ensureWritableDatabase(state)
     const admitted = this.#core.admitKey(key)
     while (isCrowded(state)) await waitForRoom(state)
-    const deleted = state.engine.writeOne(store, admitted, DELETE, undefined, 0)
+    const remove = (): boolean => state.engine.writeOne(store, admitted, DELETE, undefined, 0)
+    let deleted: boolean
+    try {
+      deleted = remove()
+    } catch (error) {
+      deleted = await commitWhenRoom(state, error, remove)
+    }
     await settled(state, state.engine.clock)
     return deleted
   }

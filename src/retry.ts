@@ -57,6 +57,9 @@ export function runTransaction<T>(
   attempt: (txn: Txn) => T | PromiseLike<T>,
 ): Promise<T> {
   if (options.signal !== undefined) return runAbortable(state, options, options.signal, attempt)
+  // Better before it begins than after: what is open keeps others from making room.
+  if (options.readOnly === false && isCrowded(state))
+    return waitForRoom(state).then(() => runTransaction(state, options, attempt))
   const txn = beginAttempt(state, options, false, false)
   return conclude(state, txn, attempt, (value, conflict) =>
     conflict === null ? value : retry(state, options, attempt, conflict),
@@ -165,6 +168,7 @@ export function runOneTick<T>(
   attempt: (txn: Txn) => T,
 ): Promise<T> {
   ensureWritableDatabase(state)
+  if (isCrowded(state)) return waitForRoom(state).then(() => runOneTick(state, options, attempt))
   const txn = beginAttempt(state, options, false, false)
   return conclude(state, txn, attempt, (value, conflict) =>
     conflict === null ? value : retry(state, options, attempt, conflict),

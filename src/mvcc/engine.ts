@@ -207,8 +207,8 @@ export class Engine {
   }
 
   /** A cursor on the newest state for a reader that waits in {@link lazy}: it holds no snapshot yet. */
-  scanNewest(store: TableStore, bounds: Bounds): ScanCursor {
-    return new ScanCursor(store, null, null, this.clock, this.instantFor(store), bounds, null, 'value')
+  scanNewest(store: TableStore, bounds: Bounds, level: 'value' | 'existence' = 'value'): ScanCursor {
+    return new ScanCursor(store, null, null, this.clock, this.instantFor(store), bounds, null, level)
   }
 
   /** Keeps what the base says now readable until the transaction that asked ends. */
@@ -790,7 +790,7 @@ export class Engine {
     attempt('graph', () => this.graph.check())
     attempt('memory', () => this.residency.check(this.stores))
     for (const store of this.stores)
-      attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots))
+      attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots, this.base))
     if (this.safePoint > this.clock) problems.push('I2: the safe point is above the clock')
     if (this.updates.size > 0 && this.safe > this.updates.oldestSnapshot)
       problems.push('I2: an update is older than the safe point')

@@ -28,6 +28,8 @@ const MOST_LOOKS = 64
 /** Where others are active an eviction leaves a trace in the graph, so several go together: this part of the limit, at most so many. */
 const BATCH_SHARE = 1 / 64
 const BATCH_ENTRIES = 16
+/** Not where it would be felt: with fewer entries than this they go one by one. */
+const LEAST_BATCHED = 1024
 /** A write set up to this many keys is searched as it is. */
 const FEW = 8
 
@@ -133,9 +135,7 @@ export class Evictor implements RoomMaker {
     const most = this.onDisk ? dirtyLimit : limit
     if (own > most) throw this.tooLarge(own, most)
     if (need <= 0 || used + need <= limit) return false
-    const hasRoom = this.clear(limit - need, kept(), txn, Infinity)
-    // Who only deletes makes room in the end, even if what is deleted has to stay for a while.
-    if (!hasRoom && own > 0) throw this.noRoom(need, txn)
+    if (!this.clear(limit - need, kept(), txn, Infinity)) throw this.noRoom(need, txn)
     return true
   }
 
@@ -208,8 +208,9 @@ export class Evictor implements RoomMaker {
     const sequence = chunk.sequenceAt(i)
     if (chunk.valueAt(i) === undefined || sequence > engine.horizon) return false
     if (engine.base === null || !engine.base.covers(sequence)) return false
-    // What has expired is the sweeper's.
-    return chunk.expiryAt(i) === 0 || !hasExpired(chunk.expiryAt(i), engine.timeMs())
+    // What has expired is the sweeper's, which finds it here and not again below.
+    const expiresAt = chunk.expiryAt(i)
+    return expiresAt === 0 || (engine.options.sweepIntervalMs ?? 0) === 0 || !hasExpired(expiresAt, engine.timeMs())
   }
 
   /** Whether an active transaction has noted a read of the entry, where nothing pins. */
@@ -241,7 +242,8 @@ export class Evictor implements RoomMaker {
   private clearInMemory(target: number, kept: Kept, txn: Txn | null): boolean {
     const { residency, engine } = this
     const isUnseen = this.isUnseen(txn)
-    const batch = isUnseen ? 0 : residency.limit * BATCH_SHARE
+    const isBatched = !isUnseen && (residency.policy?.entries ?? 0) >= LEAST_BATCHED
+    const batch = isBatched ? residency.limit * BATCH_SHARE : 0
     while (residency.used > target) {
       if (!this.choose(target, kept, isUnseen)) return false
       if (batch > 0) this.choose(target - batch, kept, isUnseen, BATCH_ENTRIES)

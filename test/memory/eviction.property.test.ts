@@ -76,7 +76,6 @@ class World {
       else engine.writeOne(store, key, SET, value, this.size(), ttlMs)
     } catch (error) {
       expect((error as VarveError).code).toBe('MEMORY_LIMIT')
-      expect(isDeletion).toBe(false)
       this.refused++
       expect(engine.clock).toBe(clock)
       expect(this.gone).toEqual([])

@@ -64,7 +64,13 @@ class World {
     const handle = this.db.handle(things)
     const key = this.key()
     if (this.random.chance(0.25)) {
-      expect(await handle.delete(key)).toBe(this.model.delete(key))
+      const had = this.model.has(key)
+      try {
+        expect(await handle.delete(key)).toBe(had)
+      } catch (error) {
+        return this.refused(error)
+      }
+      this.model.delete(key)
       return
     }
     const value = this.value()
