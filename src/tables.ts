@@ -155,6 +155,7 @@ export class Tables {
         capacity: Math.max(this.#maplet.capacity, options.capacity?.entries ?? 0),
       },
       ttlMs: options.ttl?.defaultMs ?? this.#ttlMs,
+      expectedBytes: options.capacity?.bytes ?? 0,
     }
     const part = found === undefined ? null : this.#ground.part(name)
     const store = this.engine.addTable(spec, part ?? this.#ground.emptyPart?.(spec.id) ?? null)

@@ -29,6 +29,8 @@ const PLACE_MASK = (1 << PLACE_BITS) - 1
 const MAX_BLOCKS = 1 << 16
 const FIRST_BLOCK_BYTES = 4096
 const MAX_BLOCK_BYTES = 256 * 1024
+/** Blocks that what is expected should fill at most, until they are as large as they get. */
+const EXPECTED_BLOCKS = 16
 const LENGTH_BYTES = 2
 /** A value by itself: its length, and about what V8 keeps of a buffer. */
 const LARGE_OVERHEAD_BYTES = 512
@@ -55,8 +57,14 @@ export class Arena {
   /** Numbers of blocks that are gone. */
   readonly #freeIds: number[] = []
   readonly #classes: SizeClass[] = []
+  readonly #firstBytes: number
 
-  constructor() {
+  /** @param expectedBytes how much is going to be put, if that is known: larger blocks from the start. A hint, no limit. */
+  constructor(expectedBytes = 0) {
+    this.#firstBytes = Math.min(
+      Math.max(Math.floor(expectedBytes / EXPECTED_BLOCKS), FIRST_BLOCK_BYTES),
+      MAX_BLOCK_BYTES,
+    )
     for (let i = 0; i < SIZE_CLASSES; i++) this.#classes.push(new SizeClass(i))
   }
 
@@ -251,7 +259,7 @@ export class Arena {
     const own = this.#classes[sizeClass] as SizeClass
     let block = own.unlistFull()
     if (block === undefined) {
-      block = this.#add(sizeClass, own.placeBytes, own.nextCapacity())
+      block = this.#add(sizeClass, own.placeBytes, own.nextCapacity(this.#firstBytes))
       own.places += block.capacity
       own.list(block)
     }
@@ -357,8 +365,8 @@ class SizeClass {
   }
 
   /** Places of the next block: about as many as there are, so that small tables stay small. */
-  nextCapacity(): number {
-    const bytes = Math.min(Math.max(this.places * this.placeBytes, FIRST_BLOCK_BYTES), MAX_BLOCK_BYTES)
+  nextCapacity(firstBytes: number): number {
+    const bytes = Math.min(Math.max(this.places * this.placeBytes, firstBytes), MAX_BLOCK_BYTES)
     return Math.max(Math.floor(bytes / this.placeBytes), 1)
   }
 }

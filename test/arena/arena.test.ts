@@ -173,3 +173,15 @@ describe('compaction', () => {
     expect(arena.count).toBe(kept.size)
   })
 })
+
+describe('an arena that knows how much to expect', () => {
+  it('takes fewer and larger blocks, and limits nothing', () => {
+    const [plain, told] = [new Arena(), new Arena(1 << 20)]
+    const bytes = new Uint8Array(100)
+    for (const arena of [plain, told]) arena.put(bytes, 0, 100)
+    expect(told.reservedBytes).toBeGreaterThan(8 * plain.reservedBytes)
+    for (let i = 0; i < 20_000; i++) told.put(bytes, 0, 100)
+    expect(told.count).toBe(20_001)
+    told.check()
+  })
+})
