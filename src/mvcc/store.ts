@@ -54,6 +54,8 @@ export interface TableSpec {
   readonly merge: MergeOperator<unknown, unknown> | undefined
   readonly sizeOf: ((key: unknown, value: unknown) => number) | undefined
   readonly maplet: MapletOptions
+  /** How many bytes of values are expected: a hint for memory outside of the heap. */
+  readonly expectedBytes?: number
   /** How long what is written without a time to live lives, ms. Default Infinity: for ever. */
   readonly ttlMs?: number
 }
@@ -145,7 +147,7 @@ export class TableStore {
     const entryBytes = ENTRY_BYTES + (residency.policy === null ? 0 : POLICY_BYTES)
     this.entryBytes = spec.sizeOf === undefined ? entryBytes : 0
     this.versionBytes = spec.sizeOf === undefined ? VERSION_BYTES : 0
-    this.offHeap = offHeapOf(spec.resident, new Arena())
+    this.offHeap = offHeapOf(spec.resident, new Arena(spec.expectedBytes))
     this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
     if (this.offHeap !== null) this.allDirect = false
     this.timeMs = timeMs
