@@ -141,18 +141,23 @@ export class ScanCursor {
     if (value === EVICTED) throw (this.txn as Txn).tooOld(this.store, this.key)
   }
 
+  /** The entry of the current step; loaded again if it has been let go since it was looked ahead at. */
+  private get entry(): number {
+    return this.store.find(this.key)
+  }
+
   /** When the current step expires, ms since the epoch; 0: never. */
   get expiresAt(): number {
     const own = this.view === null || this.view.writes === null ? undefined : this.view.writes.find(this.key)
     if (own !== undefined && own.kind !== NONE) return (this.view as TableView).expiry(this.key) ?? 0
     if (this.isForeign) return (this.base as BaseScan).expiresAt
-    return this.store.expiring ? this.store.expiryAt(this.store.findResident(this.key), this.snapshot) : 0
+    return this.store.expiring ? this.store.expiryAt(this.entry, this.snapshot) : 0
   }
 
   /** What the current step counts for, bytes. For a cursor without own writes. */
   get size(): number {
     if (this.isForeign) return (this.base as BaseScan).size
-    return this.store.sizeSeen(this.store.findResident(this.key), this.snapshot)
+    return this.store.sizeSeen(this.entry, this.snapshot)
   }
 
   private finish(): void {
