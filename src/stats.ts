@@ -285,7 +285,7 @@ function tableStats(store: TableStore): TableStats {
   }
 }
 
-/** The share of columns and arenas that nothing stands in. */
+/** The share of columns and arenas that moving what is in them together would free. */
 function freeShareOf(engine: Engine): number {
   let bytes = 0
   let free = 0

@@ -34,17 +34,18 @@ export class Places {
     return this.reached - this.free.length - this.shut
   }
 
-  /** Bytes of the columns, and of those that nothing stands in. */
+  /** Bytes of the columns. */
   get bytes(): number {
     let bytes = 0
     for (const at of this.owned) bytes += bytesOf(this.chunks[at] as Chunk)
     return bytes
   }
 
+  /** Bytes of the chunks that would go if the entries were close together. One stays. */
   get freeBytes(): number {
-    const { bytes } = this
-    const places = this.owned.reduce((sum, at) => sum + (this.chunks[at] as Chunk).capacity, 0)
-    return places === 0 ? 0 : Math.round((bytes * (places - this.used)) / places)
+    const { owned, used } = this
+    const needed = Math.max(1, Math.ceil(used / CHUNK_SIZE))
+    return owned.length <= needed ? 0 : Math.round((this.bytes * (owned.length - needed)) / owned.length)
   }
 
   /** A place for an entry: its id. */
