@@ -12,6 +12,8 @@ export interface EntryInfo<K> {
   readonly resident: boolean
   /** Reads and writes since it came into memory, if the eviction policy counts them, up to what it counts. */
   readonly accesses: number | undefined
+  /** When it was used last, ms since the epoch; undefined: no policy of this version keeps it. */
+  readonly lastAccess: number | undefined
   /** ms since the epoch; undefined: never. */
   readonly expiresAt: number | undefined
 }
@@ -30,6 +32,7 @@ export function* inspect<K, V>(core: TableCore<K, V>, bounds: Bounds): Generator
         sizeBytes: size,
         resident: !cursor.isForeign,
         accesses: accessesOf(core, key),
+        lastAccess: undefined,
         expiresAt: expiresAt === 0 ? undefined : expiresAt,
       }
       if (state.closed !== null) throw state.closed

@@ -2,7 +2,9 @@
  * Isolation while memory is kept small. In memory an eviction is a transaction of the engine that deletes, and whoever needs an
  * old value that went with it is told so; over a disk nobody can tell that anything leaves memory. The oracle is the same.
  */
-import { describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
+import { Engine } from '../../src/mvcc/engine.ts'
+import { Evictor } from '../../src/mvcc/evictor.ts'
 import { EvictingEngine, type Plan } from '../support/history-evicting.ts'
 import { sampleOnDisk } from '../support/history-disk-sample.ts'
 import {
@@ -123,4 +125,95 @@ describe('on disk', () => {
       expect(counts.evicted).toBeGreaterThan(histories / 10)
     })
   }
+})
+
+/** With one condition of eviction broken, the histories above must bring it to light. */
+describe('what these histories miss', () => {
+  type Method = (this: never, ...args: never[]) => unknown
+  const restore: (() => void)[] = []
+  afterEach(() => {
+    for (const mend of restore.splice(0)) mend()
+  })
+
+  function replace(of: { readonly prototype: object }, method: string, broken: Method): void {
+    const prototype = of.prototype as Record<string, Method>
+    const original = prototype[method]
+    if (original === undefined) throw new Error(`there is no ${method} to break`)
+    prototype[method] = broken
+    restore.push(() => (prototype[method] = original))
+  }
+
+  /** Sees of a chunk what {@link Evictor} sees. */
+  interface ChunkInside {
+    readonly pins: Uint32Array | null
+    metaAt(i: number): unknown
+    valueAt(i: number): unknown
+    sequenceAt(i: number): number
+  }
+  interface EvictorInside {
+    readonly engine: { readonly horizon: number; readonly base: { covers(sequence: number): boolean } }
+  }
+  type Condition = 'history' | 'reads' | 'base'
+
+  const without = (condition: Condition): Method =>
+    function (this: EvictorInside, chunk: ChunkInside, i: number): boolean {
+      if (chunk.valueAt(i) === undefined) return false
+      const { horizon, base } = this.engine
+      return (
+        (condition === 'history' || chunk.metaAt(i) === undefined) &&
+        (condition === 'reads' || chunk.pins?.[i] === 0) &&
+        chunk.sequenceAt(i) <= horizon &&
+        (condition === 'base' || base.covers(chunk.sequenceAt(i)))
+      )
+    } as Method
+
+  const BUSY: Mix = { keys: ['x', 'X', 'y', 'z'], length: [2, 5], levels: LEVELS }
+
+  async function onDisk(name: string): Promise<string | undefined> {
+    return sampleOnDisk(
+      new Random(name),
+      3000,
+      BUSY.keys,
+      (random) => Array.from({ length: 4 }, () => randomProgram(BUSY, random)),
+      { perDatabase: 10, workRate: 0.25, limit: { maxMemoryBytes: 6000, eviction: 'random' } },
+    ).then(
+      ({ tally }) => tally.reports[0],
+      (error: unknown) => String(error),
+    )
+  }
+
+  it.each<[string, Condition]>([
+    ['what has a history leaves', 'history'],
+    ['what somebody has read leaves', 'reads'],
+    ['what is not on disk leaves', 'base'],
+  ])('is not that on disk %s', { timeout: 120_000 }, async (name, condition) => {
+    replace(Evictor, 'mayLeave', without(condition))
+    expect(await onDisk(name)).toBeDefined()
+  })
+
+  async function inMemory(name: string): Promise<Tally> {
+    const random = new Random(name)
+    const tally = new Tally()
+    for (let left = 3000; left > 0 && tally.reports.length === 0; left -= 40) {
+      const engine = new EvictingEngine({ eviction: 'manual', byName: 0.4 }, BUSY.keys, random.fork())
+      const driver = new Driver(engine, BUSY.keys, BUSY.keys, tally)
+      await engine.watched(async () => {
+        for (let at = 0; at < 40 && tally.reports.length === 0; at++) {
+          const programs = Array.from({ length: 4 }, () => randomProgram(BUSY, random))
+          await driver.run(programs, randomSchedule(programs, random))
+        }
+      })
+    }
+    return tally
+  }
+
+  it('is not that in memory an eviction leaves no trace in the graph', { timeout: 120_000 }, async () => {
+    replace(Engine, 'certifyBlind', () => null)
+    expect((await inMemory('traceless')).reports).not.toEqual([])
+  })
+
+  it('is not that in memory what is evicted vanishes from snapshots', { timeout: 120_000 }, async () => {
+    replace(Evictor, 'isUnseen', () => true)
+    expect((await inMemory('vanishing')).reports).not.toEqual([])
+  })
 })
