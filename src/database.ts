@@ -243,7 +243,7 @@ export class Database<K, V> implements AnyDatabase {
   snapshot(options?: { safe?: boolean }): Snapshot<K, V> {
     this.#ensureOpen()
     const txn = options?.safe === true ? this.#engine.beginSafe() : this.#engine.beginSnapshot()
-    return new Snapshot(this.#main, txn, this.#tables, this.options.clock())
+    return new Snapshot(this.#main, txn, this.#tables, txn.fixInstant())
   }
 
   /**

@@ -34,7 +34,7 @@ export interface AnySnapshot {
  * `TRANSACTION_CLOSED`.
  */
 export class Snapshot<K, V> extends ViewReader<K, V> {
-  /** Wall clock of the database at its creation, ms since the epoch. */
+  /** The time of the database at its creation, ms since the epoch: the instant by which expiry is told. Never goes back. */
   readonly createdAt: number
   readonly #tables: Tables
 

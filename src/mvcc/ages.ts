@@ -1,7 +1,7 @@
 /** Ends what has been open for too long: at every begin and commit, and by a timer when there are none. */
 import { VarveError } from '../errors.ts'
 import type { ActiveList } from './active.ts'
-import { type Txn, UPDATE } from './transaction.ts'
+import { SAFE, type Txn, UPDATE } from './transaction.ts'
 
 /** Whose transactions are too old. */
 export interface Ageing {
@@ -54,7 +54,9 @@ export class AgeLimits {
         const limit = txn.mode === UPDATE ? maxTransactionAgeMs : maxSnapshotAgeMs
         if (nowMs - txn.startedAt > limit) {
           engine.counters.expired++
-          const message = `transaction ${txn.id} has been open for more than the limit of ${limit} ms; run it again`
+          const what = txn.mode === SAFE ? 'snapshot' : `transaction ${txn.id}`
+          const remedy = txn.mode === SAFE ? 'take another one' : 'run it again'
+          const message = `${what} has been open for more than the limit of ${limit} ms; ${remedy}`
           engine.terminate(txn, new VarveError('SNAPSHOT_TOO_OLD', message))
         }
         txn = next

@@ -422,13 +422,16 @@ describe('a snapshot', () => {
     expect(snapshot.table(later).get('x')).toBeUndefined()
   })
 
-  it('carries the instant of the wall clock that it was taken at', () => {
+  it('carries the instant that it was taken at, which never goes back', () => {
     let now = 1_000
     const db = open({ clock: () => now })
     const first = db.snapshot()
     now = 500
     const second = db.snapshot()
-    expect([first.createdAt, second.createdAt]).toEqual([1_000, 500])
+    now = 2_000
+    const third = db.snapshot()
+    expect([first.createdAt, second.createdAt, third.createdAt]).toEqual([1_000, 1_000, 2_000])
+    third.close()
     first.close()
     second.close()
   })
