@@ -116,7 +116,7 @@ export class Residency {
   /** What is told to who cannot wait for that; it has more brought to disk. */
   crowdedError(): VarveError {
     this.onPressure?.()
-    const message = `${this.ledger?.bytes ?? 0} bytes in memory wait for a checkpoint, of at most ${this.dirtyLimit}, half of maxMemoryBytes`
+    const message = `${this.ledger?.bytes ?? 0} bytes in memory wait for a checkpoint, of at most ${this.dirtyLimit}, half of what maxMemoryBytes leaves to entries`
     return new VarveError('MEMORY_LIMIT', `${message}: a synchronous transaction cannot wait for it; use transaction()`)
   }
 
