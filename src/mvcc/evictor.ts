@@ -73,6 +73,8 @@ export class Evictor implements RoomMaker {
   /** Whether what is evicted stays in a base on disk. */
   private readonly onDisk: boolean
   private readonly victims: number[] = []
+  /** Whether garbage was worked off while room was made. */
+  private hasDrained = false
 
   constructor(engine: Engine, residency: Residency, onDisk: boolean) {
     this.engine = engine
@@ -135,8 +137,9 @@ export class Evictor implements RoomMaker {
     const most = this.onDisk ? dirtyLimit : limit
     if (own > most) throw this.tooLarge(own, most)
     if (need <= 0 || used + need <= limit) return false
+    this.hasDrained = false
     if (!this.clear(limit - need, kept(), txn, Infinity)) throw this.noRoom(need, txn)
-    return true
+    return this.hasDrained
   }
 
   /** Before something is loaded for a read: looks at few, and lets the read have its way in any case. */
@@ -177,8 +180,13 @@ export class Evictor implements RoomMaker {
       this.onDisk ? this.clearOnDisk(target, kept, looks) : this.clearInMemory(target, kept, txn)
     if (step()) return true
     if (looks !== Infinity) return false
-    engine.cleaner.drainNow()
+    this.drain()
     return step()
+  }
+
+  private drain(): void {
+    this.hasDrained = true
+    this.engine.cleaner.drainNow()
   }
 
   // --- over a disk --------------------------------------------------------------------------------------------------------
@@ -240,7 +248,7 @@ export class Evictor implements RoomMaker {
   // --- in memory only -------------------------------------------------------------------------------------------------------
 
   private clearInMemory(target: number, kept: Kept, txn: Txn | null): boolean {
-    const { residency, engine } = this
+    const { residency } = this
     const isUnseen = this.isUnseen(txn)
     const isBatched = !isUnseen && (residency.policy?.entries ?? 0) >= LEAST_BATCHED
     const batch = isBatched ? residency.limit * BATCH_SHARE : 0
@@ -249,7 +257,7 @@ export class Evictor implements RoomMaker {
       if (batch > 0) this.choose(target - batch, kept, isUnseen, BATCH_ENTRIES)
       this.remove(this.victims, isUnseen, 'limit')
       this.victims.length = 0
-      if (residency.used > target) engine.cleaner.drainNow()
+      if (residency.used > target) this.drain()
     }
     return true
   }

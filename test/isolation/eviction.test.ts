@@ -165,7 +165,7 @@ describe('what these histories miss', () => {
         chunk.sequenceAt(i) <= horizon &&
         (condition === 'base' || base.covers(chunk.sequenceAt(i)))
       )
-    } as Method
+    }
 
   const BUSY: Mix = { keys: ['x', 'X', 'y', 'z'], length: [2, 5], levels: LEVELS }
 

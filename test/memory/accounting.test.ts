@@ -50,10 +50,10 @@ describe('memoryUsage', () => {
       for (let i = 0; i < entries; i++)
         void handle.set(key === undefined ? `key:${i * 7919}` : key(i), value(random, i))
     }
-    const warm = await Database.open<string | number, unknown>()
+    const warm = await Database.open<string | number>()
     fill(warm, Math.min(count, 5000))
     await warm.close()
-    const db = await Database.open<string | number, unknown>()
+    const db = await Database.open<string | number>()
     const before = await inUse()
     fill(db, count)
     const grown = (await inUse()) - before
