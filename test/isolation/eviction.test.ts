@@ -6,6 +6,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { Engine } from '../../src/mvcc/engine.ts'
 import { Evictor } from '../../src/mvcc/evictor.ts'
 import { EvictingEngine, type Plan } from '../support/history-evicting.ts'
+import { DiskCounts, DiskEngine } from '../support/history-disk.ts'
 import { sampleOnDisk } from '../support/history-disk-sample.ts'
 import {
   COMPOSITES,
@@ -19,6 +20,7 @@ import {
   TRACKED,
 } from '../support/history-generate.ts'
 import { Driver, Tally } from '../support/history.ts'
+import { LongHistory } from '../support/history-long.ts'
 import { Random, runs, seed } from '../support/random.ts'
 
 const LEVELS = [SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, TRACKED, TRACKED, SAFE, ITERATOR, SNAPSHOT]
@@ -125,6 +127,28 @@ describe('on disk', () => {
       expect(counts.evicted).toBeGreaterThan(histories / 10)
     })
   }
+})
+
+describe('long histories on disk', () => {
+  it('of which most entries leave memory between two steps', { timeout: 120_000 }, async () => {
+    const random = new Random('long spilled history')
+    const names = (prefix: string, count: number): string[] =>
+      Array.from({ length: count }, (_, i) => prefix + String(i).padStart(3, '0'))
+    const hot = [...names('h', 8), ...names('H', 4)]
+    const wide = [...names('z', 80), ...names('Z', 20)]
+    const engine = await DiskEngine.create('full', random.fork(), 0.01, new DiskCounts(), { eviction: 'manual' })
+    const history = new LongHistory(engine, [...hot, ...wide], random.fork())
+    const common = { skew: 0.7, inFlight: 16, commits: runs(300), length: [1, 8] as const, longReaders: 2, span: 20 }
+    for (const keys of [wide, hot]) {
+      await history.run({ ...common, name: 'spilled', keys })
+      expect(history.tally.reports.join('\n\n')).toBe('')
+      await engine.settle()
+      await engine.reopen('close')
+    }
+    console.log(`long, spilled (seed ${seed}): ${history.tally.summary()}; ${engine.counts.summary()}`)
+    expect(engine.counts.evicted).toBeGreaterThan(100)
+    expect(history.tally.refused).toBeGreaterThan(0)
+  })
 })
 
 /** With one condition of eviction broken, the histories above must bring it to light. */
