@@ -20,6 +20,8 @@ import { grownInt32, grownLength, INITIAL_IDS } from './columns.ts'
 export class DeadlineHeap {
   /** How many ids are inside. */
   size = 0
+  /** Whether any id ever was. */
+  wasUsed = false
   #ids: Int32Array = new Int32Array(INITIAL_IDS)
   #deadlines: Float64Array = new Float64Array(INITIAL_IDS)
   #places: Int32Array = new Int32Array(INITIAL_IDS).fill(-1)
@@ -46,6 +48,7 @@ export class DeadlineHeap {
 
   /** Puts an id in, or gives it another deadline. */
   set(id: number, at: number): void {
+    this.wasUsed = true
     if (id >= this.#places.length) {
       this.#places = grownInt32(this.#places, grownLength(this.#places.length, id), -1)
     }

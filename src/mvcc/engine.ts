@@ -14,9 +14,7 @@
  *   notify    listeners, in a microtask
  *
  * I1  `clock` is the sequence of the newest commit; every head in every table is at or below it.
- * I2  `safe` is a safe snapshot: at or below every active serializable update's snapshot, and inside no interval
- *     [pi(B), c(B)) of a committed update B. It never goes back. While updates are active, some open slot holds it.
- * I3  A tracked transaction is in `updates` or `readers` exactly while it is active.
+ * I2  A tracked transaction is in `updates` or `readers` exactly while it is active.
  */
 import { VarveError } from '../errors.ts'
 import { DeadlineHeap } from '../eviction/index.ts'
@@ -41,14 +39,15 @@ import { LazyReaders } from './lazy.ts'
 import { compactColumns } from './column-compaction.ts'
 import { compactMemory } from './memory-compaction.ts'
 import { install } from './install.ts'
-import { Node } from './node.ts'
+import type { Node } from './node.ts'
 import type { OffHeap } from './off-heap.ts'
 import { placeWrites, unplaceWrites } from './placing.ts'
-import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
 import { Residency } from './residency.ts'
+import { Retention } from './retention.ts'
+import { SafePoint } from './safe-point.ts'
+import { type SnapshotSlot, SnapshotSet } from './snapshots.ts'
 import { appendSizes, type BlindWrite, findEntries, stageOne } from './staging.ts'
 import { TableStore, type TableSpec } from './store.ts'
-import { Summary } from './summary.ts'
 import { Sweeper } from './sweeper.ts'
 import { ABORTED, ACTIVE, COMMITTED, PREPARING, READER, SAFE, Txn, type TxnMode, UPDATE } from './transaction.ts'
 import { DELETE, expiryAfter, KEEP, MERGE, NONE, Operands, Pending, SET } from './write-set.ts'
@@ -69,7 +68,7 @@ export class Engine {
   readonly chunks: Chunk[] = []
   /** Entries that expire, by when. */
   readonly deadlines: DeadlineHeap = new DeadlineHeap()
-  /** Active serializable updates and tracked readers (I3); updates at snapshot isolation; what only holds a snapshot. */
+  /** Active serializable updates and tracked readers (I2); updates at snapshot isolation; what only holds a snapshot. */
   readonly updates: ActiveList = new ActiveList()
   readonly readers: ActiveList = new ActiveList()
   readonly snapshotUpdates: ActiveList = new ActiveList()
@@ -98,14 +97,11 @@ export class Engine {
   private readonly certifier: Certifier
   readonly base: Base | null
   private readonly log: LogWriter | null
-  private readonly summary: Summary = new Summary()
+  private readonly retention: Retention
   private nextTxnId = 1
   /** Whether some table keeps its values outside of the heap. */
   private hasOffHeap = false
-  /** I2; meaningful while updates are active. */
-  private safe: number
-  /** Holds `safe` open when no active transaction does. */
-  private safePin: SnapshotSlot | null = null
+  private readonly safe: SafePoint
   /** Set while memory is compacted. */
   private compacting: Promise<number> | null = null
   readonly cleaner: Cleaner
@@ -120,10 +116,11 @@ export class Engine {
     this.residency = new Residency(options.memory ?? null, onDisk)
     this.evictor = new Evictor(this, this.residency, onDisk !== null)
     this.clock = options.firstSequence
-    this.safe = options.firstSequence
     this.graph = new Graph(options.graphCap)
     this.certifier = new Certifier(this.graph)
     this.garbage = new GarbageQueue(this.snapshots, this.base)
+    this.safe = new SafePoint(options.firstSequence, this.updates, this.snapshots, this.graph, this.garbage)
+    this.retention = new Retention(this.graph, this.garbage)
     this.cleaner = new Cleaner(this, options.now, options.vacuumIntervalMs)
     this.ages = AgeLimits.of(this, options)
     this.sweeper = new Sweeper(this, options.disk, options.now, options.sweepIntervalMs ?? 0)
@@ -158,7 +155,7 @@ export class Engine {
   begin(serializable: boolean, synchronous: boolean): Txn {
     this.enter()
     const txn = this.start(UPDATE, serializable, synchronous, this.clock)
-    if (serializable && this.updates.size === 0) this.safe = this.clock
+    if (serializable) this.safe.beforeUpdate(this.clock)
     ;(serializable ? this.updates : this.snapshotUpdates).add(txn)
     return txn
   }
@@ -256,15 +253,12 @@ export class Engine {
 
   /** Whether anything that a transaction may see can expire; what is on disk may before it is met. */
   private get expires(): boolean {
-    if (this.base !== null) return true
-    const { stores } = this
-    for (let i = 0; i < stores.length; i++) if ((stores[i] as TableStore).expiring) return true
-    return false
+    return this.base !== null || this.deadlines.wasUsed
   }
 
   /** The newest safe snapshot that is still readable. */
   get safePoint(): number {
-    return this.updates.size === 0 ? this.clock : this.safe
+    return this.safe.at(this.clock)
   }
 
   /**
@@ -280,6 +274,11 @@ export class Engine {
   /** Whether a serializable update is active, so that readers of the newest state must leave marks. */
   get hasUpdates(): boolean {
     return this.updates.size > 0
+  }
+
+  /** Whether anybody is active in whose way a commit could come. */
+  private get hasTracked(): boolean {
+    return this.updates.size + this.readers.size > 0
   }
 
   /** Whether a favour is granted, so that commits that may wait have to ask. */
@@ -385,7 +384,7 @@ export class Engine {
     }
     if (store.offHeap !== null && kind === SET) this.placeOne(store.offHeap, pending)
     if (this.lazy.size > 0) this.lazy.promoteAll()
-    const node = this.certifyBlind([{ store, pending }], kind === DELETE)
+    const node = this.hasTracked ? this.certifyBlind([{ store, pending }], kind === DELETE) : null
     this.installOne(store, pending, ++this.clock, node, timeMs)
     if (this.feed !== null) this.feed.record(this.clock, timeMs, 'commit')
     if (log !== null) {
@@ -416,7 +415,7 @@ export class Engine {
    * @returns null if nobody is active who could meet their trace
    */
   certifyBlind(writes: readonly BlindWrite[], readsExistence: boolean): Node | null {
-    if (this.updates.size + this.readers.size === 0) return null
+    if (!this.hasTracked) return null
     const txn = this.start(UPDATE, true, true, this.clock)
     for (const { store, pending } of writes) {
       const view = txn.view(store)
@@ -603,49 +602,15 @@ export class Engine {
   private untrack(txn: Txn): void {
     const wasOldestUpdate = txn === this.updates.first
     txn.list?.remove(txn)
-    if (wasOldestUpdate) this.oldestChanged()
-  }
-
-  /** The oldest active update has ended (its slot is still open): moves the safe point on, or pins it where it is (I2). */
-  private oldestChanged(): void {
-    const next = this.updates.first
-    if (next === null) {
-      this.safe = this.clock
-      this.unpin()
-      return
-    }
-    if (next.snapshot > this.safe && this.isSafe(next.snapshot)) {
-      this.safe = next.snapshot
-      this.unpin()
-    } else if (this.safePin === null && next.snapshot !== this.safe) {
-      this.safePin = this.snapshots.acquire(this.safe)
-    }
-  }
-
-  private unpin(): void {
-    const pin = this.safePin
-    if (pin === null) return
-    this.safePin = null
-    if (this.snapshots.release(pin)) this.garbage.takeSlot(pin)
-  }
-
-  /** Whether no committed update B has pi(B) <= sequence < c(B); every B above the oldest active snapshot is retained. */
-  private isSafe(sequence: number): boolean {
-    if (this.graph.summarisedMax > sequence) return false
-    const nodes = this.graph.nodes
-    for (let i = nodes.length - 1; i >= 0; i--) {
-      const node = nodes[i] as Node
-      if (node.commit <= sequence) return true
-      if (!node.readOnly && node.pi <= sequence) return false
-    }
-    return true
+    if (wasOldestUpdate) this.safe.oldestEnded(this.clock)
   }
 
   /** Bookkeeping after an end: readers that became safe, the graph, garbage. */
   private settle(node: Node | null): void {
     if (this.readers.size > 0) this.releaseSafeReaders()
-    if (this.updates.size + this.readers.size === 0) this.clearGraph()
-    else if (node !== null) this.boundGraph()
+    if (!this.hasTracked) this.retention.clear()
+    else if (node !== null)
+      this.retention.bound(this.horizon, Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot))
     this.cleaner.tick()
     this.evictor.settle()
     if (this.deadlines.size > 0) this.sweeper.arm()
@@ -659,31 +624,12 @@ export class Engine {
     for (let reader = this.readers.first; reader !== null;) {
       const next: Txn | null = reader.next
       if (reader.snapshot > oldestUpdate) return
-      if (this.isSafe(reader.snapshot)) {
+      if (this.safe.isSafe(reader.snapshot)) {
         this.untrack(reader)
         this.untracked.add(reader)
       }
       reader = next
     }
-  }
-
-  private clearGraph(): void {
-    if (this.graph.summarisedMax > 0) this.garbage.addStamped(this.summary.clear(), this.graph.summarisedMax)
-    const dropped = this.graph.clear()
-    if (dropped.length > 0) this.garbage.addDropped(dropped)
-  }
-
-  private boundGraph(): void {
-    for (let node = this.graph.summariseOldest(); node !== null; node = this.graph.summariseOldest())
-      this.summary.absorb(node)
-    if (this.graph.summarisedMax > 0) {
-      // Reachability is cut at summarised nodes, so nothing is swept before they are harmless; then the graph shrinks again.
-      if (this.graph.summarisedMax > this.horizon) return
-      this.garbage.addStamped(this.summary.clear(), this.graph.summarisedMax)
-      this.graph.summarisedMax = 0
-    } else if (!this.graph.crowded) return
-    const dropped = this.graph.sweep(Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot))
-    if (dropped.length > 0) this.garbage.addDropped(dropped)
   }
 
   /** The sweeper has committed. */
@@ -707,8 +653,7 @@ export class Engine {
 
   /** Whether anybody may remember ids of entries beyond the tick: then none may change. Works off the garbage, which does. */
   get remembersIds(): boolean {
-    if (this.updates.size + this.readers.size + this.snapshotUpdates.size > 0 || this.residency.policy !== null)
-      return true
+    if (this.hasTracked || this.snapshotUpdates.size > 0 || this.residency.policy !== null) return true
     if (this.garbage.pending(this.horizon) > 0) this.garbage.drain(Infinity, this.horizon)
     return this.garbage.pending(this.horizon) > 0
   }
@@ -788,12 +733,10 @@ export class Engine {
     }
     attempt('snapshots', () => this.snapshots.check())
     attempt('graph', () => this.graph.check())
+    attempt('safe point', () => this.safe.check(this.clock))
     attempt('memory', () => this.residency.check(this.stores))
     for (const store of this.stores)
       attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots, this.base))
-    if (this.safePoint > this.clock) problems.push('I2: the safe point is above the clock')
-    if (this.updates.size > 0 && this.safe > this.updates.oldestSnapshot)
-      problems.push('I2: an update is older than the safe point')
     return problems
   }
 }

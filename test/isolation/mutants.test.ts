@@ -7,9 +7,12 @@
 import { afterEach, describe, expect, it } from 'vitest'
 import { Certifier } from '../../src/mvcc/certifier.ts'
 import { Engine } from '../../src/mvcc/engine.ts'
+import type { GarbageQueue } from '../../src/mvcc/garbage.ts'
 import { Graph } from '../../src/mvcc/graph.ts'
 import { LazyReaders } from '../../src/mvcc/lazy.ts'
 import { RangeRead } from '../../src/mvcc/predicates.ts'
+import { Retention } from '../../src/mvcc/retention.ts'
+import { SafePoint } from '../../src/mvcc/safe-point.ts'
 import { SnapshotSet } from '../../src/mvcc/snapshots.ts'
 import { TableStore } from '../../src/mvcc/store.ts'
 import { Summary } from '../../src/mvcc/summary.ts'
@@ -75,24 +78,24 @@ const MUTANTS: readonly Mutant[] = [
   { name: 'pi is not lowered in ancestors', of: Graph, method: 'lowerAncestors', broken: nothing, fault: 'anomaly' },
   {
     name: 'the graph forgets what has committed, whoever may still reach it',
-    of: Engine,
-    method: 'boundGraph',
+    of: Retention,
+    method: 'bound',
     broken: () =>
-      function (this: Engine) {
+      function (this: { graph: Graph; garbage: GarbageQueue }) {
         this.garbage.addDropped(this.graph.sweep(Infinity))
       },
     fault: 'anomaly',
   },
   {
     name: 'the graph forgets what committed before all that are active, though others lead to it',
-    of: Engine,
-    method: 'boundGraph',
+    of: Retention,
+    method: 'bound',
     broken: () =>
-      function (this: Engine) {
+      function (this: { graph: Graph; garbage: GarbageQueue }, _horizon: number, oldest: number) {
         const edges = this.graph.nodes.map((node) => node.outgoing)
         for (const node of this.graph.nodes) node.outgoing = []
         const all = this.graph.nodes
-        this.garbage.addDropped(this.graph.sweep(Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot)))
+        this.garbage.addDropped(this.graph.sweep(oldest))
         all.forEach((node, at) => (node.outgoing = edges[at]!.filter((edge) => !edge.to.dropped)))
       },
     fault: 'anomaly',
@@ -250,7 +253,7 @@ const MUTANTS: readonly Mutant[] = [
       },
     fault: 'needless abort',
   },
-  { name: 'every snapshot is safe', of: Engine, method: 'isSafe', broken: always(true), fault: 'anomaly' },
+  { name: 'every snapshot is safe', of: SafePoint, method: 'isSafe', broken: always(true), fault: 'anomaly' },
   {
     name: 'no other transaction is active',
     of: Engine,
