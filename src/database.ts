@@ -1,18 +1,15 @@
 /** The database: opens, hands out handles and snapshots, looks after itself, closes. */
 import { randomFillSync } from 'node:crypto'
 
-import { type ChangesOptions, type Commit, openChanges } from './changes.ts'
 import { checkScans } from './check.ts'
 import { conflictReport } from './conflict-error.ts'
 import { databaseLabel, StatsPublisher } from './diagnostics.ts'
 import { type Disk, engineDisk, type InjectedDisk, openDisk } from './disk.ts'
-import type { Cursor } from './cursor.ts'
 import type { ProgressListener } from './durability/index.ts'
 import { VarveError, databaseClosed } from './errors.ts'
 import { type DatabaseEvents, EventBoard } from './events.ts'
 import { forkOptions, forksOpen, type Stand, standOn } from './fork.ts'
 import { Handle } from './handle.ts'
-import { historyOf } from './history.ts'
 import { SampledLatency } from './latency.ts'
 import { release, watchOver } from './leaks.ts'
 import { type Conflict, Engine, type EngineListener, type Txn } from './mvcc/index.ts'
@@ -22,11 +19,19 @@ import { type DatabaseOptions, resolveOptions, type ResolvedOptions } from './op
 import { restore } from './restore.ts'
 import { type AnySnapshot, Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
-import { cursorAt, type FeedSource } from './subscription.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
 import { type DatabaseState, ensureWritableDatabase, type TableCore } from './table-core.ts'
 import { type Ground, Tables } from './tables.ts'
 import { timeOf } from './time.ts'
+import {
+  type ChangesOptions,
+  type Commit,
+  type Cursor,
+  cursorAt,
+  type FeedSource,
+  historyOf,
+  openChanges,
+} from './watching/index.ts'
 
 /** What `check()` found. */
 export interface CheckReport {

@@ -31,7 +31,7 @@ import {
   waitForRoom,
 } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
-import { type Change, openWatch, type WatchOptions } from './watch.ts'
+import { type Change, openWatch, type WatchOptions } from './watching/index.ts'
 
 const DONE: Promise<void> = Promise.resolve()
 const ONE_TICK: TransactionOptions = { isolation: 'serializable' }

@@ -1,6 +1,5 @@
 /** `varve`: an embedded, transactional, multi-version key-value database. */
 export type { AsyncEntry } from './async-entry.ts'
-export type { ChangesOptions, Commit, CommitChange } from './changes.ts'
 export {
   codecs,
   type OptionalStruct,
@@ -13,7 +12,6 @@ export {
   type StructValue,
   type ValueCodec,
 } from './codecs/index.ts'
-export type { Cursor } from './cursor.ts'
 export { type AnyDatabase, type CheckReport, Database, type ProgressOptions } from './database.ts'
 export type { BackgroundStats, CheckpointReport, DirectoryStats, ProgressListener } from './durability/index.ts'
 export type { Entry } from './entry.ts'
@@ -51,4 +49,4 @@ export { type AnySnapshot, Snapshot } from './snapshot.ts'
 export type { LatencyStats, Stats, TableStats } from './stats.ts'
 export { type Table, table } from './table.ts'
 export type { Savepoint, Transaction } from './transaction.ts'
-export type { Change, WatchOptions } from './watch.ts'
+export type { Change, ChangesOptions, Commit, CommitChange, Cursor, WatchOptions } from './watching/index.ts'

@@ -11,7 +11,7 @@ import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
 import type { SampledLatency } from './latency.ts'
 import { type Engine, EVICTED, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
-import type { FeedSource } from './subscription.ts'
+import type { FeedSource } from './watching/index.ts'
 import type { WriteOptions } from './options.ts'
 import type { LogWriter } from './wal/index.ts'
 

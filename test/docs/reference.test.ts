@@ -132,10 +132,10 @@ describe('docs/reference.md', () => {
     ['Value codecs', 'member', 'codecs/codec.ts', 'ValueCodec'],
     ['Key codecs', 'member', 'keys/codecs.ts', 'KeyCodec'],
     ['Merge operators', 'member', 'maplet/merges.ts', 'MergeOperator'],
-    ['Changes', 'property of a commit', 'changes.ts', 'Commit'],
-    ['Changes', 'property of one of its changes', 'changes.ts', 'CommitChange'],
-    ['Changes', 'property of a change', 'watch.ts', 'Change'],
-    ['Changes', 'property of a cursor', 'cursor.ts', 'Cursor'],
+    ['Changes', 'property of a commit', 'watching/changes.ts', 'Commit'],
+    ['Changes', 'property of one of its changes', 'watching/changes.ts', 'CommitChange'],
+    ['Changes', 'property of a change', 'watching/watch.ts', 'Change'],
+    ['Changes', 'property of a cursor', 'watching/cursor.ts', 'Cursor'],
     ['Reports', 'property of a check', 'database.ts', 'CheckReport'],
     ['Reports', 'property of a checkpoint', 'durability/options.ts', 'CheckpointReport'],
     ['Reports', 'property of a conflict', 'errors.ts', 'ConflictReport'],
@@ -235,8 +235,8 @@ describe('options in docs/reference.md', () => {
 
   it('of single calls: those of the interfaces', () => {
     const taken = [
-      ...membersOf('changes.ts', 'ChangesOptions'),
-      ...membersOf('watch.ts', 'WatchOptions'),
+      ...membersOf('watching/changes.ts', 'ChangesOptions'),
+      ...membersOf('watching/watch.ts', 'WatchOptions'),
       ...membersOf('database.ts', 'ProgressOptions'),
       ...membersOf('options.ts', 'WriteOptions'),
       'safe',

@@ -1,5 +1,5 @@
 /** Cursors: places in the order of commits, to go on from later, maybe in another process. */
-import { VarveError } from './errors.ts'
+import { VarveError } from '../errors.ts'
 
 /**
  * A place in the order of all commits of one database: right behind one commit, or one change of it. Plain data, to be kept as

@@ -1,12 +1,12 @@
 /** What the log has kept of the past, in the form of the feed. */
-import type { Directory } from './durability/index.ts'
-import { VarveError } from './errors.ts'
-import { decodeKey, type Key } from './keys/index.ts'
-import { FeedWrite, UNKNOWN } from './mvcc/index.ts'
+import type { Directory } from '../durability/index.ts'
+import { VarveError } from '../errors.ts'
+import { decodeKey, type Key } from '../keys/index.ts'
+import { FeedWrite, UNKNOWN } from '../mvcc/index.ts'
 import type { SourceCommit } from './subscription.ts'
-import type { TableCore } from './table-core.ts'
-import type { Tables } from './tables.ts'
-import type { PastCommit, PastWrite } from './wal/index.ts'
+import type { TableCore } from '../table-core.ts'
+import type { Tables } from '../tables.ts'
+import type { PastCommit, PastWrite } from '../wal/index.ts'
 
 /** The past that the log has kept. */
 export interface History {

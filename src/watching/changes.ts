@@ -1,7 +1,7 @@
 /** `db.changes()`: every commit, in order, once. */
 import type { Cursor } from './cursor.ts'
-import type { Key } from './keys/index.ts'
-import { type CommitCause, type FeedWrite, UNKNOWN } from './mvcc/index.ts'
+import type { Key } from '../keys/index.ts'
+import { type CommitCause, type FeedWrite, UNKNOWN } from '../mvcc/index.ts'
 import {
   ChangeStream,
   checkSubscriptionOptions,
@@ -10,7 +10,7 @@ import {
   type SourceCommit,
   Subscription,
 } from './subscription.ts'
-import type { TableCore } from './table-core.ts'
+import type { TableCore } from '../table-core.ts'
 
 /** A commit, as {@link Database.changes} gives it out. */
 export interface Commit {

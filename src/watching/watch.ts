@@ -1,9 +1,9 @@
 /** `handle.watch()`: the changes of one key or one range of a table, in order, each once. */
 import { effectOf } from './changes.ts'
 import type { Cursor } from './cursor.ts'
-import { VarveError } from './errors.ts'
-import { boundsOfKey, type Range, resolveRange } from './keys/index.ts'
-import { type CommitCause, type FeedWrite, Watched } from './mvcc/index.ts'
+import { VarveError } from '../errors.ts'
+import { boundsOfKey, type Range, resolveRange } from '../keys/index.ts'
+import { type CommitCause, type FeedWrite, Watched } from '../mvcc/index.ts'
 import {
   ChangeStream,
   checkSubscriptionOptions,
@@ -12,7 +12,7 @@ import {
   type SourceCommit,
   Subscription,
 } from './subscription.ts'
-import type { TableCore } from './table-core.ts'
+import type { TableCore } from '../table-core.ts'
 
 /** What a commit did to one key, as {@link Handle.watch} gives it out. */
 export interface Change<K, V> {

@@ -13,8 +13,8 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { admitCursor, type Cursor, type CursorOrigin } from './cursor.ts'
-import { VarveError } from './errors.ts'
-import type { CommitCause, Engine, Feed, FeedReader, FeedWrite, Interest } from './mvcc/index.ts'
+import { VarveError } from '../errors.ts'
+import type { CommitCause, Engine, Feed, FeedReader, FeedWrite, Interest } from '../mvcc/index.ts'
 import type { History } from './history.ts'
 
 /** A commit as it is given out: from the ring, or from the log. */
