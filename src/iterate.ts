@@ -1,6 +1,7 @@
 /** Iterators over ranges: lazy, one step at a time, closing what they hold when they end, however they end. */
 import type { Key } from './keys/index.ts'
 import { ACTIVE, type ScanCursor, type Txn } from './mvcc/index.ts'
+import { SerialQueue } from './serial-queue.ts'
 import { closedError, type TableCore } from './table-core.ts'
 
 /** What an iterator gives out per step. */
@@ -71,8 +72,8 @@ export function stepValue<K, V>(core: TableCore<K, V>, cursor: ScanCursor, kind:
 export class Stream<T> implements AsyncIterableIterator<T> {
   readonly #items: IterableIterator<T>
   #until = 0
-  /** The newest step that has not been answered yet. */
-  #pending: Promise<IteratorResult<T, undefined>> | null = null
+  readonly #queue: SerialQueue = new SerialQueue()
+  readonly #nextStep = (): Promise<IteratorResult<T, undefined>> => this.#step()
   #steps = 0
 
   constructor(items: IterableIterator<T>) {
@@ -85,14 +86,7 @@ export class Stream<T> implements AsyncIterableIterator<T> {
 
   /** Calls that do not wait for each other are answered in order. */
   next(): Promise<IteratorResult<T, undefined>> {
-    const run = (): Promise<IteratorResult<T, undefined>> => this.#step()
-    const step = this.#pending === null ? run() : this.#pending.then(run, run)
-    this.#pending = step
-    const settle = (): void => {
-      if (this.#pending === step) this.#pending = null
-    }
-    step.then(settle, settle)
-    return step
+    return this.#queue.add(this.#nextStep)
   }
 
   async #step(): Promise<IteratorResult<T, undefined>> {

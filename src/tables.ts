@@ -212,7 +212,7 @@ function requireSameCodecs<K, V>(table: Table<K, V>, known: TableCore<unknown, u
 }
 
 /** Throws unless a table found at a place goes together with such codecs. */
-export function requireJoinable(found: FoundTable, place: string, key: string | null, value: string): void {
+function requireJoinable(found: FoundTable, place: string, key: string | null, value: string): void {
   const refuse = (what: string): VarveError =>
     new VarveError(
       'CODEC_MISMATCH',

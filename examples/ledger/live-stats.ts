@@ -37,7 +37,7 @@ const HEADINGS = ['s', 'commits/s', 'refused', 'open', 'versions', 'MiB', 'log M
 const WIDTHS: readonly number[] = HEADINGS.map((heading) => Math.max(heading.length, 8))
 
 /** One line of figures: rates since `before`, the rest as of `now`. */
-export function statsCells(before: Stats, now: Stats): string[] {
+function statsCells(before: Stats, now: Stats): string[] {
   const seconds = Math.max(now.uptimeMs - before.uptimeMs, 1) / 1000
   const { transactions, memory, disk } = now
   const log = disk?.log ?? null

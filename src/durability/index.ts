@@ -2,7 +2,6 @@
 export { Directory } from './directory.ts'
 export type {
   BackgroundStats,
-  CatalogueEntry,
   CheckpointReport,
   DirectoryHooks,
   DirectoryOptions,

@@ -1,4 +1,4 @@
 /** Eviction policies: in which order entries leave memory. policy.ts says what one is. */
-export { createPolicy, type PolicyOptions } from './create.ts'
+export { createPolicy } from './create.ts'
 export { DeadlineHeap } from './deadline-heap.ts'
 export type { EvictionName, EvictionPolicy } from './policy.ts'

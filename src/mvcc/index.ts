@@ -1,5 +1,5 @@
 /** What the face may use of the engine. */
-export { type Base, type BaseHold, type BasePart, type BaseScan, type BaseTable, TierBase } from './base.ts'
+export { type BasePart, TierBase } from './base.ts'
 export { changedSince } from './changed.ts'
 export { type Conflict, type ConflictStep } from './conflict.ts'
 export type { ScanCursor } from './cursor.ts'

@@ -15,6 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { admitCursor, type Cursor, type CursorOrigin } from './cursor.ts'
 import { VarveError } from '../errors.ts'
 import type { CommitCause, Engine, Feed, FeedReader, FeedWrite, Interest } from '../mvcc/index.ts'
+import { SerialQueue } from '../serial-queue.ts'
 import type { History } from './history.ts'
 
 /** A commit as it is given out: from the ring, or from the log. */
@@ -104,8 +105,8 @@ export class Subscription<T> {
   #failure: VarveError | null = null
   #isClosed = false
   #wake: (() => void) | null = null
-  /** The newest step that has not been answered yet. */
-  #pending: Promise<IteratorResult<T, undefined>> | null = null
+  readonly #queue: SerialQueue = new SerialQueue()
+  readonly #nextStep = (): Promise<IteratorResult<T, undefined>> => this.#step()
 
   /** Begins now, whether or not anybody asks for the first step. Throws `INVALID_ARGUMENT` for a cursor, `ABORTED`. */
   constructor(source: FeedSource, interest: Interest, { from, signal }: SubscriptionOptions, shape: Shape<T>) {
@@ -129,14 +130,7 @@ export class Subscription<T> {
 
   /** Calls that do not wait for each other are answered in order. */
   next(): Promise<IteratorResult<T, undefined>> {
-    const run = (): Promise<IteratorResult<T, undefined>> => this.#step()
-    const step = this.#pending === null ? run() : this.#pending.then(run, run)
-    this.#pending = step
-    const settle = (): void => {
-      if (this.#pending === step) this.#pending = null
-    }
-    step.then(settle, settle)
-    return step
+    return this.#queue.add(this.#nextStep)
   }
 
   async #step(): Promise<IteratorResult<T, undefined>> {

@@ -117,7 +117,7 @@ abstract class Model implements Driven {
 }
 
 /** The order of use. */
-export class LruModel extends Model {
+class LruModel extends Model {
   order: number[] = []
 
   override first(): number | undefined {
@@ -148,7 +148,7 @@ interface Leveled {
 }
 
 /** LFU-DA in which an access is worth 8 ages, and 7 of them count; an id changes queues only when it is found in one that is not of its level. */
-export class LfuModel extends Model {
+class LfuModel extends Model {
   readonly levels: Map<number, Leveled> = new Map()
   age = 0
   time = 0
@@ -212,7 +212,7 @@ export class LfuModel extends Model {
 }
 
 /** The 2003 algorithm, with pages of different sizes. */
-export class ArcModel extends Model {
+class ArcModel extends Model {
   /** All of T1 and T2, the bench included, and the orders without it. */
   parts: Map<number, 1 | 2> = new Map()
   t1: number[] = []
@@ -295,7 +295,7 @@ export class ArcModel extends Model {
 }
 
 /** Three queues. */
-export class S3FifoModel extends Model {
+class S3FifoModel extends Model {
   readonly uses: Map<number, { count: number; isSmall: boolean }> = new Map()
   small: number[] = []
   main: number[] = []
@@ -371,7 +371,7 @@ export class S3FifoModel extends Model {
 }
 
 /** The soonest to expire, the smaller id of two. */
-export class TtlModel extends Model {
+class TtlModel extends Model {
   override evictable(): number {
     return [...this.residents.values()].filter(({ expiresAt }) => expiresAt !== 0).length
   }
