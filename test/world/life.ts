@@ -663,6 +663,7 @@ export class Life {
     await this.#settle()
     for (const session of [...this.#sessions]) {
       const { world, view, readers, kind } = session
+      await this.#catchUp()
       for (const [table, { keys }] of TABLES.entries()) {
         for (const key of keys) world.readKey(kind, readers[table]!, view, table, key)
         world.readTable(kind, readers[table]!, view, table, false)
