@@ -168,12 +168,27 @@ const PREFETCH_SLICE_MS = 2
 
 /** Loads the entries of keys, or of a range, that memory does not have. Keys are checked before anything is loaded. */
 export async function prefetch<K, V>(what: unknown, core: TableCore<K, V>): Promise<void> {
-  const { store, state } = core
-  const keys = isIterable(what) ? Array.from(what, (key) => core.admitKey(key as K)) : keysIn(resolveRange(what), core)
+  const { store } = core
+  if (isIterable(what)) {
+    const keys = Array.from(what, (key) => core.admitKey(key as K))
+    if (store.base !== null) await inSlices(keys, core, (key) => void store.find(key))
+    return
+  }
+  const bounds = resolveRange(what)
   if (store.base === null) return
+  await inSlices(keysIn(bounds, core), core, (key) => void store.find(key))
+  // A walk that misses nothing notes so: scans of the range need not look at the disk any more.
+  if (store.scannedBase !== null) await inSlices(keysIn(bounds, core), core, () => {})
+}
+
+async function inSlices<K, V>(
+  keys: Iterable<Key>,
+  { state }: TableCore<K, V>,
+  visit: (key: Key) => void,
+): Promise<void> {
   let until = performance.now() + PREFETCH_SLICE_MS
   for (const key of keys) {
-    store.find(key)
+    visit(key)
     if (performance.now() < until) continue
     await new Promise((resolve) => setImmediate(resolve))
     if (state.closed !== null) throw state.closed

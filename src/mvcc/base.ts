@@ -25,6 +25,8 @@ export interface Base {
   /** `snapshot`: the newest commit that the reader sees. */
   acquire(snapshot: number): BaseHold
   release(hold: BaseHold): void
+  /** Whether somebody who acquired now would be given the same state. Once it is not, it never is again. */
+  isCurrent(hold: BaseHold): boolean
   /** Whether a write of that commit may leave memory: every reader who should see it finds it in the base, now and later. */
   covers(sequence: number): boolean
 }
@@ -89,6 +91,10 @@ export class TierBase implements Base {
 
   release(hold: BaseHold): void {
     this.tier.release(hold as ColdVersion)
+  }
+
+  isCurrent(hold: BaseHold): boolean {
+    return hold === this.tier.current
   }
 
   table(id: number): BaseTable {

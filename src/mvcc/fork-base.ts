@@ -65,6 +65,10 @@ export class ForkBase implements Base {
     this.top.engine.letGo(hold as Txn)
   }
 
+  isCurrent(): boolean {
+    return true
+  }
+
   /** What the layers have of a table; null if they do not know it. */
   part(name: string): BasePart | null {
     const layers: TableLayer[] = []

@@ -20,6 +20,9 @@
  * I5  An entry's head is never older than what the base says of its key. An entry that is loaded has the sequence it was
  *     written at, and needs no chain: whoever does not see it sees nothing there.
  * I6  An entry is among the deadlines exactly if its newest version is a value that expires, by its expiry or later.
+ * I7  Of no key in the interval of a `complete` leaf does any state of the base that somebody may read have a value, expired or
+ *     not, unless the key has an entry: so in there memory says all. What comes to lie in the base later comes from entries, what
+ *     is let go ends it, and a tombstone leaves only when every state of the base knows of the deletion.
  */
 import { Arena } from '../arena/index.ts'
 import { codecs, type Resident, residentOf } from '../codecs/index.ts'
@@ -29,8 +32,9 @@ import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/in
 import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } from '../maplet/core.ts'
 import { identityOf } from '../maplet/merges.ts'
 import { KIND_MIXED, type Leaf, OrderedIndex } from '../skiplist/core.ts'
-import type { BasePart, BaseTable } from './base.ts'
+import type { Base, BasePart, BaseTable } from './base.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import { checkComplete } from './complete.ts'
 import type { Node } from './node.ts'
 import { offHeapOf, type OffHeap } from './off-heap.ts'
 import { Places } from './places.ts'
@@ -161,6 +165,7 @@ export class TableStore {
     this.index = new OrderedIndex<Key, number>(compareKeys, (id, leaf) => {
       ;(this.chunks[id >>> CHUNK_BITS] as Chunk).setLeaf(id & CHUNK_MASK, leaf.id)
     })
+    this.index.first.complete = this.isBaseEmpty
     this.maplet = new MapletCore(this, spec.maplet)
   }
 
@@ -239,7 +244,9 @@ export class TableStore {
   /** Lets an entry go that the base has as it is here. Nothing may refer to it any more. */
   letGo(id: number): void {
     this.coldSize++
-    this.coldBytes += (this.chunks[id >>> CHUNK_BITS] as Chunk).sizeAt(id & CHUNK_MASK)
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    this.coldBytes += chunk.sizeAt(id & CHUNK_MASK)
+    ;(this.index.leaves[chunk.leafAt(id & CHUNK_MASK)] as Leaf<Key, number>).complete = false
     this.unlink(id)
   }
 
@@ -610,9 +617,10 @@ export class TableStore {
   }
 
   /** Throws on the first violated invariant. Walks everything. */
-  check(clock: number, snapshots: SnapshotSet): void {
+  check(clock: number, snapshots: SnapshotSet, base: Base | null = null): void {
     this.index.check()
     this.maplet.check()
+    if (base !== null && this.base !== null) checkComplete(this, this.base, base)
     let entries = 0
     let live = 0
     let bytes = 0

@@ -22,7 +22,7 @@ const PADDING: readonly number[] = Array.from({ length: GROWTH }, () => 0)
 const VERSION_MASK = 0x3fffffff
 
 /**
- * A run of neighbouring entries. Owned by the index; read freely, change nothing but `values[i]` and `stamp`. A leaf dies
+ * A run of neighbouring entries. Owned by the index; read freely, change nothing but `values[i]` and `complete`. A leaf dies
  * when it is merged away: then it is empty, without neighbours, and of another version than before.
  */
 export class Leaf<K, V> {
@@ -31,6 +31,8 @@ export class Leaf<K, V> {
   /** See hints.ts. */
   skip = 0
   wide = false
+  /** The owner's word on the whole interval of the leaf, keys that are not here included (I7 of ordered-index.ts). */
+  complete = false
   keys: K[]
   values: V[]
   /** Changes with every insert, removal, split, merge or borrow that touches this leaf, and when the leaf dies. */

@@ -23,6 +23,8 @@
  * I4  All leaves are at the same depth, in list order; upper nodes keep N1 and N2.
  * I5  While all keys are strings (numbers) `kind` says so and the caches keep N3.
  * I6  When an entry moves to another leaf, the stamp there is no lower than the stamp of the leaf it comes from.
+ * I7  A leaf is `complete` only if the leaves were that had its interval before: the interval of a leaf reaches from its lower
+ *     bound to that of the next, of the first down to nothing, of the last up to everything. It changes only with `version`.
  *
  * The owner calls everything from one thread; `compare` and `onMove` must not call back into the index. A comparator
  * that throws leaves the index unchanged.
@@ -182,6 +184,7 @@ export class OrderedIndex<K, V> {
     for (let dead = leaf.next; dead !== null;) {
       const { next } = dead
       this.stamps[leaf.id] = Math.max(this.stamps[leaf.id] as number, this.stamps[dead.id] as number)
+      leaf.complete &&= dead.complete
       this.retire(dead)
       dead = next
     }
@@ -303,6 +306,7 @@ export class OrderedIndex<K, V> {
   private splitLeaf(leaf: Leaf<K, V>, cut: number, key: K): Leaf<K, V> {
     const right = this.createLeaf()
     this.stamps[right.id] = this.stamps[leaf.id] as number
+    right.complete = leaf.complete
     right.prev = leaf
     right.next = leaf.next
     if (right.next === null) this.last = right
@@ -396,6 +400,8 @@ export class OrderedIndex<K, V> {
     const values = left.values.concat(right.values)
     const stamp = Math.max(this.stamps[left.id] as number, this.stamps[right.id] as number)
     this.stamps[leaf.id] = stamp
+    left.complete &&= right.complete
+    right.complete = left.complete
     if (keys.length <= MERGE_MAX) {
       this.stamps[left.id] = stamp
       refill(left, keys, values, 0, keys.length)
