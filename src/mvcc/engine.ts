@@ -24,6 +24,7 @@ import { ActiveList } from './active.ts'
 import { AgeLimits } from './ages.ts'
 import { type Base, type BaseHold, type BasePart, type BaseTable, TierBase } from './base.ts'
 import { Certifier } from './certifier.ts'
+import { checkDeadlines, checkPins } from './check.ts'
 import type { Chunk } from './chunk.ts'
 import { Cleaner } from './cleaner.ts'
 import { Conflict } from './conflict.ts'
@@ -37,7 +38,7 @@ import { GarbageQueue } from './garbage.ts'
 import { Graph } from './graph.ts'
 import { LazyReaders } from './lazy.ts'
 import { compactColumns } from './column-compaction.ts'
-import { compactMemory } from './memory-compaction.ts'
+import { compactMemory, RoomWatch } from './memory-compaction.ts'
 import { install } from './install.ts'
 import type { Node } from './node.ts'
 import type { OffHeap } from './off-heap.ts'
@@ -88,6 +89,7 @@ export class Engine {
   /** What is in memory and how much of it there may be. */
   readonly residency: Residency
   private readonly evictor: Evictor
+  private readonly room: RoomWatch
   /** Commits for those who watch; null while nobody does. */
   feed: Feed | null = null
   readonly lists: readonly ActiveList[] = [this.updates, this.readers, this.snapshotUpdates, this.untracked]
@@ -115,6 +117,7 @@ export class Engine {
     const onDisk = options.disk === null ? null : options.disk.tier.current.coveredSequence
     this.residency = new Residency(options.memory ?? null, onDisk)
     this.evictor = new Evictor(this, this.residency, onDisk !== null)
+    this.room = new RoomWatch(this, this.residency.limit)
     this.clock = options.firstSequence
     this.graph = new Graph(options.graphCap)
     this.certifier = new Certifier(this.graph)
@@ -613,6 +616,7 @@ export class Engine {
       this.retention.bound(this.horizon, Math.min(this.updates.oldestSnapshot, this.readers.oldestSnapshot))
     this.cleaner.tick()
     this.evictor.settle()
+    if (this.hasOffHeap) this.room.look()
     if (this.deadlines.size > 0) this.sweeper.arm()
     // The safe point may have moved.
     if (this.feed !== null) this.feed.moved()
@@ -667,6 +671,11 @@ export class Engine {
       this.compacting = null
     })
     return this.compacting
+  }
+
+  /** Values are about to leave places outside of the heap, beside a commit. */
+  roomShrinks(): void {
+    if (this.hasOffHeap) this.room.lookSoon()
   }
 
   private async compactAll(): Promise<number> {
@@ -735,6 +744,9 @@ export class Engine {
     attempt('graph', () => this.graph.check())
     attempt('safe point', () => this.safe.check(this.clock))
     attempt('memory', () => this.residency.check(this.stores))
+    if (this.residency.pins) attempt('pins', () => checkPins(this.lists, this.chunks))
+    attempt('deadlines', () => checkDeadlines(this.deadlines, this.chunks))
+    attempt('feed', () => this.feed?.check())
     for (const store of this.stores)
       attempt(`table '${store.spec.name}'`, () => store.check(this.clock, this.snapshots, this.base))
     return problems

@@ -288,6 +288,13 @@ export class Feed {
 
   /** Sets a reader to right behind a commit, which must not lie before {@link reachOf}. */
   rewind(reader: FeedReader, sequence: number): void {
+    const next = this.positionAfter(sequence)
+    reader.reached = sequence
+    reader.next = reader.interest.watched === null ? next : this.nextFor(reader.interest.watched, next)
+  }
+
+  /** Of the first record behind a commit. */
+  private positionAfter(sequence: number): number {
     let low = this.first
     let high = this.end
     while (low < high) {
@@ -295,8 +302,7 @@ export class Feed {
       if (this.at(middle).sequence > sequence) high = middle
       else low = middle + 1
     }
-    reader.reached = sequence
-    reader.next = reader.interest.watched === null ? low : this.nextFor(reader.interest.watched, low)
+    return low
   }
 
   /** Whether commits that concern a reader have gone out of the ring before it has read them. */
@@ -386,6 +392,27 @@ export class Feed {
     const { onReady } = reader
     reader.onReady = null
     onReady?.()
+  }
+
+  /** Throws on the first violated invariant. Walks everything. */
+  check(): void {
+    let bytes = 0
+    let last = this.evicted
+    for (let at = this.first; at < this.end; at++) {
+      const commit = this.at(at)
+      if (commit.sequence <= last) throw new Error(`I1: commit ${commit.sequence} stands behind ${last}`)
+      last = commit.sequence
+      bytes += commit.bytes
+    }
+    if (bytes !== this.bytes) throw new Error(`I3: ${this.bytes} bytes are counted, but there are ${bytes}`)
+    for (const { interest, next, reached, openedAt } of this.readers) {
+      if (interest.watched === null || (next >= 0 && next < this.first)) continue
+      const first = this.nextFor(interest.watched, this.positionAfter(Math.max(reached, openedAt)))
+      if (first >= 0 && (next < 0 || next > first))
+        throw new Error(`I5: a reader is to miss commit ${this.at(first).sequence}`)
+      if (next >= 0 && this.nextFor(interest.watched, next) !== next)
+        throw new Error('I5: a reader waits for nothing of its own')
+    }
   }
 }
 

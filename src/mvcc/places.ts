@@ -121,6 +121,6 @@ export class Places {
   }
 }
 
-function bytesOf(chunk: Chunk): number {
-  return chunk.capacity * (chunk.expiries === null ? 40 : 48)
+function bytesOf({ capacity, expiries, unwatched, pins }: Chunk): number {
+  return capacity * (40 + (expiries === null ? 0 : 8) + (unwatched === null ? 0 : 4) + (pins === null ? 0 : 4))
 }

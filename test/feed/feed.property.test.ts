@@ -175,6 +175,7 @@ async function round(db: Database<string, string>, random: Random): Promise<void
   for (let i = random.between(5, 120); i > 0; i--) {
     await commitSomething(db, random, account)
     if (random.chance(0.2)) await turn()
+    if (random.chance(0.05)) expect((await db.check()).problems).toEqual([])
   }
   await db.handle().set('k0', `last${db.sequence}`)
   account.note()
