@@ -144,6 +144,7 @@ export class Evictor implements RoomMaker {
 
   /** Before something is loaded for a read: looks at few, and lets the read have its way in any case. */
   makeRoom(bytes: number): void {
+    this.engine.roomShrinks()
     this.clear(this.residency.limit - bytes, Kept.none, null, MOST_LOOKS)
   }
 

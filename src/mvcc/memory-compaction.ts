@@ -39,6 +39,92 @@ async function compactStore(store: TableStore, { arena }: OffHeap, now: () => nu
   return Math.max(before - arena.reservedBytes, 0)
 }
 
+/** The same at once, for where no turn of the event loop may come. Not while a handle is held that was read before. */
+function compactAtOnce(store: TableStore, { arena }: OffHeap): void {
+  if (arena.beginCompaction() > 0) {
+    try {
+      for (let at = 0, end = store.chunks.length; at < end; at++) {
+        if (store.chunks[at]?.store === store) relocateChunk(store, at)
+      }
+    } finally {
+      arena.endCompaction()
+    }
+  }
+}
+
+/** Free places among values that are not worth moving any, whatever the limit. */
+const LEAST_ROOM_BYTES = 2 ** 18
+/** Parts of the limit that free places may take: beyond the first they are given back by and by, beyond the second at once. */
+const SOON_SHARE = 1 / 16
+const AT_ONCE_SHARE = 1 / 8
+
+/**
+ * Keeps the free places among values outside of the heap within bounds, so that they do not pass the limit unseen: what is
+ * evicted leaves holes all over the blocks.
+ */
+export class RoomWatch {
+  private readonly engine: Engine
+  private readonly soonBytes: number
+  private readonly atOnceBytes: number
+  private isCompacting = false
+  private isLooking = false
+  /** Free places that the last attempt has left: another is worth while only with as many more. */
+  private leftBytes = 0
+
+  /** @param limitBytes of memory; Infinity: none */
+  constructor(engine: Engine, limitBytes: number) {
+    this.engine = engine
+    this.soonBytes = Math.max(limitBytes * SOON_SHARE, LEAST_ROOM_BYTES)
+    this.atOnceBytes = Math.max(limitBytes * AT_ONCE_SHARE, 2 * LEAST_ROOM_BYTES)
+  }
+
+  /** After a commit, when nobody holds a handle. */
+  look(): void {
+    const bytes = this.roomBytes()
+    if (bytes < this.leftBytes) this.leftBytes = bytes
+    const grown = bytes - this.leftBytes
+    if (grown > this.atOnceBytes) this.compactNow()
+    else if (grown > this.soonBytes && !this.isCompacting) void this.compactSoon()
+  }
+
+  /** The same at the next turn of the event loop, for who may hold a handle now. */
+  lookSoon(): void {
+    if (this.isLooking) return
+    this.isLooking = true
+    setImmediate(() => {
+      this.isLooking = false
+      this.look()
+    }).unref()
+  }
+
+  private roomBytes(): number {
+    let bytes = 0
+    const { stores } = this.engine
+    for (let i = 0; i < stores.length; i++) {
+      const { offHeap } = stores[i] as TableStore
+      if (offHeap !== null) bytes += offHeap.arena.roomBytes
+    }
+    return bytes
+  }
+
+  private compactNow(): void {
+    for (const store of this.engine.stores) if (store.offHeap !== null) compactAtOnce(store, store.offHeap)
+    this.leftBytes = this.roomBytes()
+  }
+
+  private async compactSoon(): Promise<void> {
+    this.isCompacting = true
+    try {
+      await compactMemory(this.engine, this.engine.options.now)
+    } catch {
+      // No memory to move anything to: what is there stays where it is.
+    } finally {
+      this.isCompacting = false
+      this.leftBytes = this.roomBytes()
+    }
+  }
+}
+
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
 }
