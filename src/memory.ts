@@ -38,28 +38,59 @@ export function memoryOf(options: ResolvedOptions, onDisk: boolean, random: () =
 
 /** Has checkpoints made for as long as more is dirty than there should be. */
 export function relieveByCheckpoints({ engine: { residency } }: DatabaseState, directory: Directory): void {
-  let isWorking = false
-  residency.onPressure = (): void => {
-    if (isWorking || directory.log === null) return
-    isWorking = true
-    void relieve(residency, directory).finally(() => {
-      isWorking = false
-      residency.wake()
-    })
-  }
+  const relief = new Relief(residency, directory)
+  residency.onPressure = (isAwaited = false): void => relief.ask(isAwaited)
 }
 
-/** One checkpoint at least: whoever asks may need less than what makes more of them due. */
-async function relieve(residency: Residency, directory: Directory): Promise<void> {
-  let pauseMs = FIRST_PAUSE_MS
-  do {
-    try {
-      await directory.checkpoint()
-      pauseMs = FIRST_PAUSE_MS
-    } catch {
-      // It has been reported as an event; whoever waits goes on waiting, as for room in the log.
-      await new Promise((resolve) => setTimeout(resolve, pauseMs).unref())
-      pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
-    }
-  } while (residency.pressed && !residency.isClosed)
+class Relief {
+  private readonly residency: Residency
+  private readonly directory: Directory
+  private isWorking = false
+  /** Ends the pause after a failure; null if there is none. */
+  private hurry: (() => void) | null = null
+
+  constructor(residency: Residency, directory: Directory) {
+    this.residency = residency
+    this.directory = directory
+  }
+
+  /** @param isAwaited whether somebody waits: then a pause after a failure ends */
+  ask(isAwaited: boolean): void {
+    if (isAwaited) this.hurry?.()
+    if (this.isWorking || this.directory.log === null) return
+    this.isWorking = true
+    void this.work().finally(() => {
+      this.isWorking = false
+      this.residency.wake()
+    })
+  }
+
+  /** One checkpoint at least: whoever asks may need less than what makes more of them due. */
+  private async work(): Promise<void> {
+    let pauseMs = FIRST_PAUSE_MS
+    do {
+      try {
+        await this.directory.checkpoint()
+        pauseMs = FIRST_PAUSE_MS
+      } catch (error) {
+        if (this.residency.isClosed) return
+        // Whoever waits is told, as one who waits for room in the log is: it may be long until there is some.
+        this.residency.refuse(error)
+        await this.pause(pauseMs)
+        pauseMs = Math.min(pauseMs * 2, LONGEST_PAUSE_MS)
+      }
+    } while (this.residency.pressed && !this.residency.isClosed)
+  }
+
+  /** Keeps no process alive: nobody waits, and who comes to wait ends it. */
+  private async pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms).unref()
+      this.hurry = (): void => {
+        clearTimeout(timer)
+        resolve()
+      }
+    })
+    this.hurry = null
+  }
 }

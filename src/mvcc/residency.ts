@@ -64,6 +64,12 @@ export interface RoomMaker {
   makeRoom(bytes: number): void
 }
 
+/** Who waits for {@link Residency.relief}. */
+interface Waiter {
+  readonly resolve: () => void
+  readonly reject: (reason: unknown) => void
+}
+
 export class Residency {
   /** R1. */
   used = 0
@@ -92,11 +98,11 @@ export class Residency {
   /** Set while the evictor takes entries away, which has told the policy already. */
   evicting = false
   /** Has what is dirty brought to disk. */
-  onPressure: (() => void) | null = null
+  onPressure: ((isAwaited?: boolean) => void) | null = null
   isClosed = false
   /** The newest refusal for want of room that a checkpoint may cure; null if there was none. */
   curable: VarveError | null = null
-  private waiting: (() => void)[] = []
+  private waiting: Waiter[] = []
 
   /** @param onDisk the newest commit that is on disk; null without a disk */
   constructor(options: MemoryOptions | null = null, onDisk: number | null = null) {
@@ -115,7 +121,7 @@ export class Residency {
 
   /** What is told to who cannot wait for that; it has more brought to disk. */
   crowdedError(): VarveError {
-    this.onPressure?.()
+    this.onPressure?.(true)
     const message = `${this.ledger?.bytes ?? 0} bytes in memory wait for a checkpoint, of at most ${this.dirtyLimit}, half of what maxMemoryBytes leaves to entries`
     return new VarveError('MEMORY_LIMIT', `${message}: a synchronous transaction cannot wait for it; use transaction()`)
   }
@@ -125,11 +131,14 @@ export class Residency {
     return this.ledger !== null && this.ledger.bytes * 2 >= this.dirtyLimit
   }
 
-  /** Settles when more may be on disk than now, or there is nothing to wait for any more: look again. */
+  /**
+   * Resolves when more may be on disk than now, or there is nothing to wait for any more: look again. Rejects with why nothing
+   * can be brought there, a full disk as a rule: the same may succeed later.
+   */
   relief(): Promise<void> {
-    return new Promise((resolve) => {
-      this.waiting.push(resolve)
-      this.onPressure?.()
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ resolve, reject })
+      this.onPressure?.(true)
     })
   }
 
@@ -141,7 +150,12 @@ export class Residency {
 
   /** Lets go on whoever waits for {@link relief}. */
   wake(): void {
-    for (const resolve of this.waiting.splice(0)) resolve()
+    for (const { resolve } of this.waiting.splice(0)) resolve()
+  }
+
+  /** Tells whoever waits for {@link relief} that there is none, and why. */
+  refuse(reason: unknown): void {
+    for (const { reject } of this.waiting.splice(0)) reject(reason)
   }
 
   /** Everything up to commit `sequence` is on disk. */
