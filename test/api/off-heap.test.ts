@@ -142,7 +142,7 @@ describe('values outside of the heap', () => {
 
   it.each([
     ['lru', 150_000],
-    ['lru', 500],
+    ['lru', 1000],
     ['s3fifo', 20_000],
   ] as const)(
     'leave memory on disk and come back, beside scans and snapshots: %s, %i bytes',
