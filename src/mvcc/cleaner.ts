@@ -60,7 +60,7 @@ export class Cleaner {
     const { garbage, snapshots, stores } = this.engine
     const until = this.now() + SLICE_MS
     while (garbage.drain(SLICE_ITEMS, this.engine.horizon) >= SLICE_ITEMS) if (this.now() >= until) return true
-    for (const store of stores) store.pruneSizes(snapshots)
+    for (const store of stores) store.sizes.prune(snapshots)
     return false
   }
 

@@ -22,6 +22,7 @@
 import { type Bounds, type Key, boundsBeyond, compareKeys } from '../keys/index.ts'
 import type { Leaf } from '../skiplist/core.ts'
 import type { Base, BaseHold, BaseScan } from './base.ts'
+import { ownBeyond } from './own-writes.ts'
 import type { RangeRead, ReadLevel } from './predicates.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import { hasExpired, type TableStore } from './store.ts'
@@ -498,52 +499,7 @@ export class ScanCursor {
     if (writes === null) return null
     if (this.own !== null && this.own.kind !== NONE && this.ownVersion === writes.version) return this.own
     this.ownVersion = writes.version
-    this.own = this.bounds.reverse ? this.ownBelow(writes.sorted()) : this.ownAbove(writes.sorted())
+    this.own = ownBeyond(writes, this.bounds, this.started, this.key)
     return this.own
-  }
-
-  private ownAbove(index: ReturnType<NonNullable<TableView['writes']>['sorted']>): Pending | null {
-    const { lower, lowerOpen, upper, upperOpen } = this.bounds
-    const from = this.started ? this.key : lower
-    const open = this.started || lowerOpen
-    let leaf: Leaf<Key, Pending> | null = from === undefined ? index.first : index.seekLeaf(from)
-    let at = from === undefined ? 0 : index.lowerBound(leaf, from)
-    for (; leaf !== null; leaf = leaf.next, at = 0) {
-      for (; at < leaf.keys.length; at++) {
-        const pending = leaf.values[at] as Pending
-        if (from !== undefined && open && compareKeys(pending.key, from) === 0) continue
-        if (upper !== undefined) {
-          const order = compareKeys(pending.key, upper)
-          if (order > 0 || (order === 0 && upperOpen)) return null
-        }
-        if (pending.kind !== NONE) return pending
-      }
-    }
-    return null
-  }
-
-  private ownBelow(index: ReturnType<NonNullable<TableView['writes']>['sorted']>): Pending | null {
-    const { lower, lowerOpen, upper, upperOpen } = this.bounds
-    const from = this.started ? this.key : upper
-    const open = this.started || upperOpen
-    let leaf: Leaf<Key, Pending> | null = from === undefined ? index.last : index.seekLeaf(from)
-    let at = leaf.keys.length - 1
-    if (from !== undefined) {
-      at = index.lowerBound(leaf, from)
-      if (at === leaf.keys.length || open || compareKeys(leaf.keys[at] as Key, from) !== 0) at--
-    }
-    while (leaf !== null) {
-      for (; at >= 0; at--) {
-        const pending = leaf.values[at] as Pending
-        if (lower !== undefined) {
-          const order = compareKeys(pending.key, lower)
-          if (order < 0 || (order === 0 && lowerOpen)) return null
-        }
-        if (pending.kind !== NONE) return pending
-      }
-      leaf = leaf.prev
-      if (leaf !== null) at = leaf.keys.length - 1
-    }
-    return null
   }
 }

@@ -30,7 +30,7 @@ export interface ForkLayer {
 }
 
 /** Finds the table of an engine that goes by a name. */
-export function storeNamed(engine: Engine, name: string): TableStore | undefined {
+function storeNamed(engine: Engine, name: string): TableStore | undefined {
   return engine.stores.find(({ spec }) => spec.name === name)
 }
 

@@ -40,8 +40,10 @@ import { offHeapOf, type OffHeap } from './off-heap.ts'
 import { Places } from './places.ts'
 import type { RangeMark } from './predicates.ts'
 import { ENTRY_BYTES, POLICY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
+import { SizeHistory } from './size-history.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
+import { checkStore } from './store-check.ts'
 import { EVICTED, Meta, type Version } from './version.ts'
 import type { WatchIndex } from './watch-index.ts'
 import type { Operands } from './write-set.ts'
@@ -67,16 +69,6 @@ export interface TableSpec {
 const MOST_SIZE = 2 ** 32 - 1
 /** What the order of keys takes for an entry, bytes. */
 export const INDEX_ENTRY_BYTES = 26
-
-/** Sizes kept before those that nobody sees are looked for. */
-const SIZES_KEPT = 16
-
-/** Size of a table as of one commit; kept for open snapshots like any other version. */
-interface SizeVersion {
-  readonly sequence: number
-  readonly size: number
-  readonly bytes: number
-}
 
 export class TableStore {
   spec: TableSpec
@@ -128,8 +120,7 @@ export class TableStore {
   private readonly policy: EvictionPolicy | null
   /** Which places in the columns are this table's. */
   readonly places: Places
-  private sizeHistory: SizeVersion[] = []
-  private sizeSequence = 0
+  readonly sizes: SizeHistory = new SizeHistory()
 
   /**
    * @param chunks the columns of all tables
@@ -492,37 +483,14 @@ export class TableStore {
 
   /** Records a change of size at a commit. */
   resize(sequence: number, sizeDelta: number, bytesDelta: number, snapshots: SnapshotSet): void {
-    const pinned = snapshots.newest()
-    if (sequence !== this.sizeSequence) {
-      if (pinned < 0) this.sizeHistory.length = 0
-      else if (pinned >= this.sizeSequence) {
-        this.sizeHistory.push({ sequence: this.sizeSequence, size: this.size, bytes: this.bytes })
-      }
-      this.sizeSequence = sequence
-      if (this.sizeHistory.length > snapshots.size * 2 + SIZES_KEPT) this.pruneSizes(snapshots)
-    }
+    this.sizes.before(sequence, this.size, this.bytes, snapshots)
     this.size += sizeDelta
     this.bytes += bytesDelta
   }
 
   /** Live keys and bytes as the snapshot at `sequence` sees them. */
   sizeAt(sequence: number): { size: number; bytes: number } {
-    if (sequence >= this.sizeSequence) return { size: this.size, bytes: this.bytes }
-    for (let i = this.sizeHistory.length - 1; i >= 0; i--) {
-      const version = this.sizeHistory[i] as SizeVersion
-      if (version.sequence <= sequence) return version
-    }
-    return { size: 0, bytes: 0 }
-  }
-
-  /** Forgets sizes that no open snapshot sees. */
-  pruneSizes(snapshots: SnapshotSet): void {
-    const history = this.sizeHistory
-    if (history.length === 0) return
-    this.sizeHistory = history.filter(({ sequence }, i) => {
-      const end = history[i + 1]?.sequence ?? this.sizeSequence
-      return snapshots.newestWithin(sequence, end) !== null
-    })
+    return this.sizes.at(sequence) ?? { size: this.size, bytes: this.bytes }
   }
 
   /**
@@ -618,69 +586,8 @@ export class TableStore {
 
   /** Throws on the first violated invariant. Walks everything. */
   check(clock: number, snapshots: SnapshotSet, base: Base | null = null): void {
-    this.index.check()
-    this.maplet.check()
+    checkStore(this, clock, snapshots)
     if (base !== null && this.base !== null) checkComplete(this, this.base, base)
-    let entries = 0
-    let live = 0
-    let bytes = 0
-    let versions = 0
-    for (let leaf: Leaf<Key, number> | null = this.index.first; leaf !== null; leaf = leaf.next) {
-      for (const id of leaf.values) {
-        entries++
-        versions += this.checkEntry(id, leaf, clock, snapshots)
-        if (this.headOf(id) === undefined) continue
-        live++
-        bytes += (this.chunks[id >>> CHUNK_BITS] as Chunk).sizeAt(id & CHUNK_MASK)
-      }
-    }
-    if (entries !== this.entries) throw new Error(`I1: ${entries} entries in the index, ${this.entries} in the columns`)
-    const [size, sizeBytes] = [this.size - this.coldSize, this.bytes - this.coldBytes]
-    if (live !== size || bytes !== sizeBytes) {
-      throw new Error(`I3: ${live} live keys of ${bytes} bytes, but ${size} of ${sizeBytes} are counted`)
-    }
-    if (this.offHeap !== null) this.offHeap.check(this.storedForms())
-    if (versions !== this.versions) throw new Error(`${versions} chained versions, but ${this.versions} are counted`)
-  }
-
-  /** Of every version, head or chained. */
-  private *storedForms(): Generator {
-    for (let leaf: Leaf<Key, number> | null = this.index.first; leaf !== null; leaf = leaf.next) {
-      for (const id of leaf.values) {
-        yield this.headOf(id)
-        for (let version = this.metaOf(id)?.older ?? null; version !== null; version = version.older)
-          yield version.value
-      }
-    }
-  }
-
-  private checkEntry(id: number, leaf: Leaf<Key, number>, clock: number, snapshots: SnapshotSet): number {
-    const key = this.keyOf(id)
-    const place = `key ${formatKey(key)}`
-    if (this.findResident(key) !== id) throw new Error(`I1: ${place} is not found by its hash`)
-    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
-    if (chunk.leafAt(id & CHUNK_MASK) !== leaf.id) throw new Error(`I1: ${place} does not know its leaf`)
-    const expires = this.headOf(id) !== undefined && this.expiryOf(id) !== 0
-    if (this.deadlines.has(id) !== expires)
-      throw new Error(`I6: ${place} is queued, but does not expire, or the reverse`)
-    const head = this.sequenceOf(id)
-    if (head > clock || (head <= 0 && this.headOf(id) !== undefined))
-      throw new Error(`${place}: its head is of commit ${head}, the clock is at ${clock}`)
-    let versions = 0
-    let above = head
-    for (let version = this.metaOf(id)?.older ?? null; version !== null; version = version.older) {
-      versions++
-      if (version.sequence >= above || version.end > above)
-        throw new Error(`I2: ${place}: chain out of order at ${version.sequence}`)
-      if (version.end > above) throw new Error(`${place}: version ${version.sequence} overlaps its successor`)
-      if (version.older !== null && version.older.newer !== version)
-        throw new Error(`${place}: chain is not linked both ways`)
-      above = version.sequence
-    }
-    const pinned = snapshots.newest()
-    if (pinned >= 0 && head > pinned && (this.index.stamps[leaf.id] as number) < head && versions > 0)
-      throw new Error(`I4: ${place}: leaf stamp ${this.index.stamps[leaf.id] as number} is below ${head}`)
-    return versions
   }
 
   /** Estimated bytes of the columns, index and maplet: what the table costs beyond keys and values. */

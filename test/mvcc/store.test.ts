@@ -102,7 +102,7 @@ describe('TableStore', () => {
       if (random.chance(0.2)) held.push({ slot: snapshots.acquire(sequence), size: model.size, bytes: model.size * 8 })
       if (random.chance(0.2) && held.length > 0)
         snapshots.release((held.splice(random.int(held.length), 1)[0] as (typeof held)[number]).slot)
-      if (random.chance(0.1)) store.pruneSizes(snapshots)
+      if (random.chance(0.1)) store.sizes.prune(snapshots)
       for (const { slot, size, bytes } of held) expect(store.sizeAt(slot.sequence)).toMatchObject({ size, bytes })
     }
   })
