@@ -1,0 +1,61 @@
+/**
+ * A database in a real directory at which everything goes on at once for a while: seconds in `npm test`, minutes in
+ * `npm run test:long`. The process is one of its own (children/soak.mjs), so that its memory and descriptors are the database's.
+ */
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Directory } from '../persistence/directory.ts'
+import { compile, type Compiled } from '../support/compile.ts'
+import { multiplier, seed } from '../support/random.ts'
+
+const MEGABYTE = 2 ** 20
+const child = fileURLToPath(new URL('children/soak.mjs', import.meta.url))
+
+interface Outcome {
+  readonly pages: number
+  readonly counts: Readonly<Record<string, number>>
+  readonly fixed: number
+  readonly base: { readonly live: number; readonly rss: number; readonly descriptors: number }
+  readonly most: Readonly<Record<'usage' | 'used' | 'live' | 'rss' | 'descriptors' | 'files', number>>
+  readonly end: { readonly descriptors: number; readonly files: number; readonly open: number }
+  readonly cache: { readonly coldReads: number; readonly evicted: number }
+  readonly expiry: { readonly expired: number }
+  readonly work: { readonly checkpoints: number; readonly merges: number; readonly failed: number }
+}
+
+let compiled: Compiled | undefined
+beforeAll(() => {
+  compiled = compile('soak', ['index.ts', 'runs/varve-runs-worker.ts'])
+})
+afterAll(() => compiled?.dispose())
+
+describe('a soak', () => {
+  const durationMs = Math.min(600_000, 4000 * Math.max(1, multiplier * 3))
+
+  it(
+    'stays within its limit, leaks nothing, and the books balance',
+    { timeout: durationMs * 4 + 120_000 },
+    async () => {
+      const limit = multiplier >= 10 ? 64 * MEGABYTE : 8 * MEGABYTE
+      using place = new Directory()
+      const settings = [child, compiled!.path('index.ts'), place.path, `${limit}`, `${durationMs}`, `${seed}`]
+      const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', ...settings])
+      const outcome = JSON.parse(stdout) as Outcome
+      console.log(stdout)
+      const { base, most, end, cache, expiry, work, fixed } = outcome
+      expect(most.used).toBeLessThanOrEqual(limit)
+      expect(most.usage - fixed).toBeLessThan(limit * 1.15 + MEGABYTE)
+      // Beside the entries: the code that has been compiled, a second isolate for checkpoints and what it writes, blocks in flight.
+      expect(most.rss - base.rss).toBeLessThan(limit * 1.15 + 96 * MEGABYTE)
+      expect(end.descriptors).toBeLessThanOrEqual(base.descriptors)
+      expect(most.descriptors).toBeLessThan(base.descriptors + 60)
+      expect(end.files).toBeLessThan(20)
+      expect(end.open).toBe(0)
+      expect(work.failed).toBe(0)
+      expect(work.checkpoints).toBeGreaterThan(2)
+      expect(Math.min(cache.coldReads, cache.evicted, expiry.expired)).toBeGreaterThan(0)
+    },
+  )
+})
