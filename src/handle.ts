@@ -82,8 +82,10 @@ export class Handle<K, V> implements Reader<K, V> {
   /** See {@link Reader.has}. */
   has(key: K): boolean {
     this.#ensureOpen()
-    this.#core.counts.has++
-    return this.#core.store.get(this.#core.admitKey(key)) !== undefined
+    const { store, state, counts } = this.#core
+    counts.has++
+    const id = store.find(this.#core.admitKey(key))
+    return id >= 0 && store.isLive(id, state.engine.instantFor(store))
   }
 
   /** See {@link Reader.entries}. */

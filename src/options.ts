@@ -2,8 +2,8 @@
  * Options are checked once, resolved and frozen. Every violation is reported together, so that a caller mends them in one go.
  *
  * Changes behaviour: path, durability, flush, readOnly, isolation, merge, key, value, ttl.defaultMs, clock, maxTransactionAgeMs,
- * maxSnapshotAgeMs, maplet.autoResize.
- * Changes speed or memory only: wal, vacuum, ttl.sweepIntervalMs, maplet.capacity, maplet.falsePositiveRate, capacity, sizeOf.
+ * maxSnapshotAgeMs, maplet.autoResize, wal.retain; in memory also maxMemoryBytes and eviction, and with them sizeOf.
+ * Changes speed or memory only: the rest of wal, vacuum, ttl.sweepIntervalMs, maplet.capacity, maplet.falsePositiveRate, capacity.
  */
 import { resolve } from 'node:path'
 

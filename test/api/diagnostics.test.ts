@@ -131,6 +131,16 @@ describe('figures', () => {
     expect([usedBytes, limitBytes]).toEqual([50, 100])
   })
 
+  it('count reads of values: asking whether a key is there is no use of it', async () => {
+    await using db = await Database.open<string, number>({ maxMemoryBytes: 100, eviction: 'lru', sizeOf: () => 50 })
+    const handle = db.handle()
+    for (const key of ['a', 'b']) await handle.set(key, 1)
+    expect([handle.has('a'), handle.has('c')]).toEqual([true, false])
+    expect(db.stats().cache).toMatchObject({ hits: 0, misses: 0 })
+    await handle.set('c', 1)
+    expect([...handle.keys()]).toEqual(['b', 'c'])
+  })
+
   it('divide memory by what it is for', async () => {
     await using db = await Database.open<string, string>()
     for (let i = 0; i < 1000; i++) await db.handle().set(`key ${i}`, 'x'.repeat(100))
