@@ -114,6 +114,17 @@ export class Places {
     }
   }
 
+  /** Throws on the first violated invariant. Walks all free places. */
+  check(): void {
+    const free = new Set(this.free)
+    if (free.size !== this.free.length) throw new Error('P1: a place is free twice')
+    for (const id of free) {
+      const chunk = this.chunks[id >>> CHUNK_BITS]
+      if (chunk?.store !== this.store) throw new Error('P2: a free place is not one of this table')
+      if (chunk.keyAt(id & CHUNK_MASK) !== undefined) throw new Error('P1: a free place is in use')
+    }
+  }
+
   private release(at: number): void {
     this.owned.splice(this.owned.indexOf(at), 1)
     this.reached -= CHUNK_SIZE

@@ -1,4 +1,4 @@
-/** The walk behind I1 to I4 and I6 of store.ts, and the counts that a table keeps. */
+/** The walk behind I1 to I4 and I6 of store.ts, P1 and P2 of places.ts, and the counts that a table keeps. */
 import { formatKey, type Key } from '../keys/index.ts'
 import type { Leaf } from '../skiplist/core.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
@@ -9,6 +9,7 @@ import type { TableStore } from './store.ts'
 export function checkStore(store: TableStore, clock: number, snapshots: SnapshotSet): void {
   store.index.check()
   store.maplet.check()
+  store.places.check()
   let entries = 0
   let live = 0
   let bytes = 0

@@ -149,6 +149,8 @@ describe('TableStore', () => {
       found: /I1.*leaf/,
     },
     'I1: an entry that is not in the index': { spoil: (store) => store.index.remove('k'), found: /I1/ },
+    'P1: a place that is free though it is in use': { spoil: (store, id) => store.places.give(id), found: /^P1/ },
+    'P2: a free place of another table': { spoil: (store) => store.places.give(1 << 12), found: /^P2/ },
     'I2: a chain above its head': {
       spoil: (store, id) => {
         const meta = store.needMeta(id)
