@@ -1,6 +1,7 @@
 /** One key outside transactions. */
 import type { Handle } from './handle.ts'
 import type { WriteOptions } from './options.ts'
+import { requireFunction } from './table-core.ts'
 
 /** One key of a handle; each call is a transaction of its own. See {@link Entry} for the same inside a transaction. */
 export class AsyncEntry<K, V> {
@@ -39,6 +40,7 @@ export class AsyncEntry<K, V> {
    * entry, for chaining.
    */
   async andModify(fn: (value: V) => V, options?: WriteOptions): Promise<this> {
+    requireFunction(fn, 'andModify')
     await this.#handle.update(this.key, (value) => (value === undefined ? undefined : fn(value)), options)
     return this
   }

@@ -20,7 +20,7 @@ import { restore } from './restore.ts'
 import { type AnySnapshot, Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
-import { type DatabaseState, ensureWritableDatabase, type TableCore } from './table-core.ts'
+import { type DatabaseState, ensureWritableDatabase, safeOf, type TableCore } from './table-core.ts'
 import { type Ground, Tables } from './tables.ts'
 import { timeOf } from './time.ts'
 import {
@@ -247,7 +247,7 @@ export class Database<K, V> implements AnyDatabase {
    */
   snapshot(options?: { safe?: boolean }): Snapshot<K, V> {
     this.#ensureOpen()
-    const txn = options?.safe === true ? this.#engine.beginSafe() : this.#engine.beginSnapshot()
+    const txn = safeOf(options, 'snapshot') ? this.#engine.beginSafe() : this.#engine.beginSnapshot()
     return new Snapshot(this.#main, txn, this.#tables, txn.fixInstant())
   }
 
@@ -265,7 +265,7 @@ export class Database<K, V> implements AnyDatabase {
    */
   fork(options?: { safe?: boolean }): Database<K, V> {
     this.#ensureOpen()
-    const stand = standOn(this, this.#state, this.#tables, options?.safe === true)
+    const stand = standOn(this, this.#state, this.#tables, safeOf(options, 'fork'))
     const [given, injected] = this.#given
     try {
       return new Database<K, V>(given, forkOptions(this.options), injected, null, stand)

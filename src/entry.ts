@@ -1,6 +1,6 @@
 /** One key inside a transaction, for chains such as `tx.entry(k).andModify(f).orInsert(v)`. After MapX and Rust's `Entry`. */
 import type { WriteOptions } from './options.ts'
-import { ttlOf } from './table-core.ts'
+import { requireFunction, ttlOf } from './table-core.ts'
 import type { Transaction } from './transaction.ts'
 
 /**
@@ -44,6 +44,7 @@ export class Entry<K, V> {
    */
   andModify(fn: (value: V) => V, options?: WriteOptions): this {
     ttlOf(options, 'andModify')
+    requireFunction(fn, 'andModify')
     const current = this.#tx.get(this.key)
     if (current !== undefined) this.#tx.update(this.key, (value) => fn(value as V), options)
     return this

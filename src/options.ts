@@ -10,7 +10,7 @@ import { resolve } from 'node:path'
 import type { ValueCodec } from './codecs/index.ts'
 import { type TransactionError, VarveError } from './errors.ts'
 import type { EvictionName } from './eviction/index.ts'
-import type { KeyCodec } from './keys/index.ts'
+import type { Key, KeyCodec } from './keys/index.ts'
 import type { MergeOperator } from './maplet/index.ts'
 
 /** Isolation of a transaction; docs/isolation.md shows what each level refuses. */
@@ -90,7 +90,7 @@ export interface LogOptions {
 }
 
 /** Options of {@link Database.open}. All may be left out. K and V are keys and values of the default table. */
-export interface DatabaseOptions<K, V> extends Omit<TableOptions<K, V>, 'capacity' | 'ttl'> {
+export interface DatabaseOptions<K = Key, V = unknown> extends Omit<TableOptions<K, V>, 'capacity' | 'ttl'> {
   /** The directory of a database on disk; made if it does not exist. Default: in memory, nothing survives the process. */
   path?: string | undefined
   /**
@@ -237,7 +237,7 @@ class Review {
     for (const name of Object.keys(given)) {
       if (known.includes(name)) continue
       const near = known.find((candidate) => candidate.toLowerCase() === name.toLowerCase() || isNear(candidate, name))
-      const hint = near === undefined ? '' : `: did you mean ${near}?`
+      const hint = near === undefined ? `: there are ${known.join(', ')}` : `: did you mean ${near}?`
       this.problems.push(`${prefix}${name} is unknown${hint}`)
     }
   }
@@ -269,10 +269,10 @@ class Review {
     this.problems.push(`${name} must be an object with ${methods.join(', ')}`)
   }
 
-  object(value: unknown, name: string): Given | undefined {
+  object(value: unknown, name: string, members?: readonly string[]): Given | undefined {
     if (value === undefined) return undefined
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Given
-    this.problems.push(`${name} must be an object`)
+    this.problems.push(`${name} must be an object${members === undefined ? '' : ` with any of ${members.join(', ')}`}`)
     return undefined
   }
 
@@ -333,12 +333,10 @@ export function checkTableOptions(options: unknown): void {
       review.number(capacity['entries'], 'capacity.entries', 0, 'entries')
       review.number(capacity['bytes'], 'capacity.bytes', 0, 'bytes')
     }
-    const ttl = review.object(given['ttl'], 'ttl')
+    const ttl = review.object(given['ttl'], 'ttl', ['defaultMs'])
     if (ttl !== undefined) {
       review.unknown(ttl, ['defaultMs'], 'ttl.')
-      const { defaultMs } = ttl
-      if (defaultMs !== undefined && !(typeof defaultMs === 'number' && defaultMs > 0))
-        review.problems.push('ttl.defaultMs must be a number of ms above 0')
+      reviewLifetime(review, ttl['defaultMs'])
     }
   }
   review.close('table options')
@@ -360,7 +358,7 @@ export function resolveOptions<K, V>(options: DatabaseOptions<K, V> | undefined)
   review.oneOf(given['eviction'], EVICTION_NAMES, 'eviction')
   const maplet = review.object(given['maplet'], 'maplet') ?? {}
   reviewMaplet(review, maplet)
-  reviewExpiry(review, review.object(given['ttl'], 'ttl') ?? {})
+  reviewExpiry(review, review.object(given['ttl'], 'ttl', EXPIRY_KEYS) ?? {})
   const vacuum = given['vacuum'] === false ? undefined : review.object(given['vacuum'], 'vacuum')
   if (vacuum !== undefined) {
     review.unknown(vacuum, ['intervalMs'], 'vacuum.')
@@ -435,7 +433,7 @@ function reviewDisk(review: Review, given: Given): void {
   review.unknown(wal, ['segmentBytes', 'poolSize', 'retain'], 'wal.')
   review.whole(wal['segmentBytes'], 'wal.segmentBytes', LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES, 'bytes')
   review.whole(wal['poolSize'], 'wal.poolSize', 1, MOST_POOL_SIZE, 'files')
-  const retain = review.object(wal['retain'], 'wal.retain')
+  const retain = review.object(wal['retain'], 'wal.retain', ['bytes', 'ms'])
   if (retain === undefined) return
   review.unknown(retain, ['bytes', 'ms'], 'wal.retain.')
   review.number(retain['bytes'], 'wal.retain.bytes', 0, 'bytes')
@@ -444,14 +442,19 @@ function reviewDisk(review: Review, given: Given): void {
     review.problems.push('wal.retain needs bytes, ms, or both')
 }
 
+const EXPIRY_KEYS = ['defaultMs', 'sweepIntervalMs'] as const
+
 function reviewExpiry(review: Review, ttl: Given): void {
-  review.unknown(ttl, ['defaultMs', 'sweepIntervalMs'], 'ttl.')
-  const { defaultMs, sweepIntervalMs } = ttl
-  const isFinite = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value)
-  if (defaultMs !== undefined && !(isFinite(defaultMs) && defaultMs > 0))
-    review.problems.push('ttl.defaultMs must be a finite number of ms above 0')
-  if (sweepIntervalMs !== undefined && !(isFinite(sweepIntervalMs) && sweepIntervalMs >= 0))
+  review.unknown(ttl, EXPIRY_KEYS, 'ttl.')
+  reviewLifetime(review, ttl['defaultMs'])
+  const { sweepIntervalMs } = ttl
+  if (sweepIntervalMs !== undefined && !(Number.isFinite(sweepIntervalMs) && Number(sweepIntervalMs) >= 0))
     review.problems.push('ttl.sweepIntervalMs must be a finite number of ms of at least 0; 0 for no sweeper')
+}
+
+function reviewLifetime(review: Review, defaultMs: unknown): void {
+  if (defaultMs !== undefined && !(typeof defaultMs === 'number' && defaultMs > 0))
+    review.problems.push('ttl.defaultMs must be a number of ms above 0, or Infinity for ever')
 }
 
 function reviewMaplet(review: Review, maplet: Given): void {

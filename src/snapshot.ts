@@ -3,11 +3,11 @@ import { release, watchOver } from './leaks.ts'
 import type { Txn } from './mvcc/index.ts'
 import { VarveError } from './errors.ts'
 import type { Key } from './keys/index.ts'
-import type { TableOptions } from './options.ts'
+import { checkTableOptions, type TableOptions } from './options.ts'
 import { ViewReader } from './reader.ts'
 import { readSnapshotBytes, snapshotBytes } from './snapshot-bytes.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
-import type { TableCore } from './table-core.ts'
+import { closedError, type TableCore } from './table-core.ts'
 import type { Tables } from './tables.ts'
 
 /** What a snapshot is made of, for whoever reads all of its tables. */
@@ -82,6 +82,7 @@ export class Snapshot<K, V> extends ViewReader<K, V> {
     options?: Pick<TableOptions<K, V>, 'key' | 'value'>,
   ): Snapshot<K, V> {
     if (!(bytes instanceof Uint8Array)) throw new VarveError('INVALID_ARGUMENT', 'fromBytes takes a Uint8Array')
+    if (options !== undefined) checkTableOptions(options)
     const { tables, createdAt } = readSnapshotBytes(bytes)
     const main = options === undefined ? tables.named(DEFAULT_TABLE) : undefined
     const core = (main ?? tables.define(DEFAULT_TABLE, options ?? {})) as TableCore<K, V>
@@ -92,6 +93,13 @@ export class Snapshot<K, V> extends ViewReader<K, V> {
   get source(): SnapshotSource {
     this.ensureActive()
     return { tables: this.#tables, txn: this.txn }
+  }
+
+  /** @internal */
+  protected override fail(): never {
+    const { state } = this.core
+    if (state.closed !== null || this.txn.endedBy !== null) throw closedError(this.txn, state)
+    throw new VarveError('TRANSACTION_CLOSED', 'the snapshot has been closed: read before that, or take another')
   }
 
   /** Lets the snapshot go. Doing it twice is fine. */

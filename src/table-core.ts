@@ -253,6 +253,15 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function'
 }
 
+/** The option of `snapshot` and `fork`. Throws `INVALID_ARGUMENT` for any other. */
+export function safeOf(options: { readonly safe?: boolean } | undefined, where: string): boolean {
+  if (options === undefined) return false
+  const names = typeof options === 'object' && options !== null ? Object.keys(options) : ['']
+  const { safe } = options ?? {}
+  if (names.every((name) => name === 'safe') && (safe === undefined || typeof safe === 'boolean')) return safe === true
+  throw new VarveError('INVALID_ARGUMENT', `${where} takes { safe: true } or { safe: false }, and no other option`)
+}
+
 /** Throws unless a callback is one. */
 export function requireFunction(value: unknown, where: string): void {
   if (typeof value !== 'function') throw new VarveError('INVALID_ARGUMENT', `${where} takes a function`)

@@ -101,7 +101,8 @@ export class Tables {
       typeof table.options !== 'object' ||
       table.options === null
     ) {
-      throw new VarveError('INVALID_ARGUMENT', 'a table is defined with table(name, options); this is something else')
+      const given = typeof table === 'string' ? 'the name alone' : 'something else'
+      throw new VarveError('INVALID_ARGUMENT', `a table is what table(name, options) returns; this is ${given}`)
     }
     const known = this.#cores.get(table.name)
     if (known === undefined) return this.define(table.name, table.options)

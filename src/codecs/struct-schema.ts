@@ -62,6 +62,7 @@ function checkFields(
     const at = `${path}.${PLAIN_NAME.test(name) ? name : JSON.stringify(name)}`
     if (name === '' || name === '__proto__') throw refused(at, 'has a name that no field can have')
     if (typeof field === 'string') return checkText(name, field, at)
+    if (Array.isArray(field)) throw refused(at, 'is an array: arrays of scalars are written as "u8[]"')
     if (typeof field !== 'object' || field === null) throw refused(at, 'is neither the name of a type nor a struct')
     const known = checked(field)
     if (known !== undefined) return { name, type: known.fields, isArray: false, isOptional: known.isOptional }

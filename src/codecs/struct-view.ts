@@ -86,10 +86,10 @@ function targetOf<T extends object>(target: T): T {
 const OBJECT_TARGET: Record<PropertyKey, unknown> = targetOf({})
 const ARRAY_TARGET: unknown[] = targetOf([])
 
-/** Refuses every change. */
+/** Refuses every change; assignments, which programs try, with words of its own. */
 abstract class ReadOnlyHandler {
-  set(): boolean {
-    return false
+  set(): never {
+    throw unchangeable()
   }
 
   defineProperty(): boolean {
@@ -107,6 +107,13 @@ abstract class ReadOnlyHandler {
   preventExtensions(): boolean {
     return false
   }
+}
+
+/** A TypeError, as for what is frozen. */
+function unchangeable(): TypeError {
+  return new TypeError(
+    'what was read of a struct cannot be changed: store a copy that differs, { ...value, field: 1 } or [...array]',
+  )
 }
 
 /** The workings of one view of a struct. */

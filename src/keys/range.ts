@@ -117,7 +117,7 @@ type GivenRange = { readonly [property in keyof Range<unknown>]: unknown }
 export function resolveRange(range: unknown): Bounds {
   if (range === undefined) return ALL
   if (!isRecord(range)) {
-    throw new VarveError('INVALID_ARGUMENT', `a range is ${describeType(range)}; ${WHAT_A_RANGE_IS}`)
+    throw new VarveError('INVALID_ARGUMENT', `a range is ${describeType(range)}. ${WHAT_A_RANGE_IS}`)
   }
   const given: GivenRange = range
   const problems = problemsOf(given)

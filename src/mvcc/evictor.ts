@@ -32,6 +32,11 @@ const BATCH_ENTRIES = 16
 const LEAST_BATCHED = 1024
 /** A write set up to this many keys is searched as it is. */
 const FEW = 8
+/** What makes room under a policy that has nothing to evict. */
+const REMEDIES: ReadonlyMap<string, string> = new Map([
+  ['manual', ': call evict(key)'],
+  ['ttl', ', as it takes only what expires: write with ttlMs'],
+])
 
 /** What must stay: the entries that a commit in hand writes. */
 class Kept {
@@ -386,7 +391,7 @@ export class Evictor implements RoomMaker {
     const holder = this.oldestBeside(txn)
     const why =
       holder === null
-        ? `policy '${policy?.name ?? 'none'}' has nothing to evict`
+        ? `policy '${policy?.name ?? 'none'}' has nothing to evict${REMEDIES.get(policy?.name ?? '') ?? ': delete something'}`
         : `the oldest holder is transaction or snapshot ${holder.id}, open since commit ${holder.snapshot} of ${this.engine.clock}: end it`
     const error = new VarveError(
       'MEMORY_LIMIT',

@@ -75,7 +75,7 @@ export function openWatch<K, V>(
 
 function watchedOf<K, V>(core: TableCore<K, V>, what: Range<K> | { readonly key: K }): Watched {
   if (typeof what !== 'object' || what === null)
-    throw new VarveError('INVALID_ARGUMENT', 'watch() takes a range, or { key } for one key')
+    throw new VarveError('INVALID_ARGUMENT', 'watch() takes { key } for one key, or a range: {} for all keys')
   if (Object.hasOwn(what, 'key')) {
     if (Object.keys(what).length > 1)
       throw new VarveError('INVALID_ARGUMENT', 'watch() takes a range or { key }, not both in one')

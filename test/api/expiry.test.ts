@@ -361,7 +361,6 @@ describe('defaults', () => {
     [{ defaultMs: 0 }, 'ttl.defaultMs'],
     [{ defaultMs: -1 }, 'ttl.defaultMs'],
     [{ defaultMs: NaN }, 'ttl.defaultMs'],
-    [{ defaultMs: Infinity }, 'ttl.defaultMs'],
     [{ defaultMs: '5' }, 'ttl.defaultMs'],
     [{ sweepIntervalMs: -1 }, 'ttl.sweepIntervalMs'],
     [{ sweepIntervalMs: Infinity }, 'ttl.sweepIntervalMs'],

@@ -211,6 +211,6 @@ export function vandalise(value: unknown): void {
       Reflect.deleteProperty(object, name)
     }
     Reflect.defineProperty(object, 'vandalised', { value: true, enumerable: true })
-    if (Array.isArray(value)) Reflect.set(value, 'length', 0)
+    if (Array.isArray(value)) Reflect.defineProperty(value, 'length', { value: 0 })
   }
 }
