@@ -1,6 +1,7 @@
 /** The part of `check()` that reads tables as everybody does, memory and disk together. */
 import { ALL } from './keys/index.ts'
 import type { Engine, TableStore, Txn } from './mvcc/index.ts'
+import { nextTurn } from './next-turn.ts'
 
 const SLICE_KEYS = 2048
 
@@ -30,7 +31,7 @@ async function countKeys(txn: Txn, store: TableStore): Promise<number> {
   const cursor = txn.view(store).scan(ALL, 'existence')
   let count = 0
   while (cursor.next()) {
-    if (++count % SLICE_KEYS === 0) await new Promise((resolve) => setImmediate(resolve))
+    if (++count % SLICE_KEYS === 0) await nextTurn()
   }
   return count
 }

@@ -1,6 +1,7 @@
 /** Iterators over ranges: lazy, one step at a time, closing what they hold when they end, however they end. */
 import type { Key } from './keys/index.ts'
 import { ACTIVE, type ScanCursor, type Txn } from './mvcc/index.ts'
+import { nextTurn } from './next-turn.ts'
 import { SerialQueue } from './serial-queue.ts'
 import { closedError, type TableCore } from './table-core.ts'
 
@@ -91,7 +92,7 @@ export class Stream<T> implements AsyncIterableIterator<T> {
 
   async #step(): Promise<IteratorResult<T, undefined>> {
     if (this.#steps++ % STREAM_CHECK_EVERY === 0 && performance.now() >= this.#until) {
-      if (this.#steps > 1) await new Promise((resolve) => setImmediate(resolve))
+      if (this.#steps > 1) await nextTurn()
       this.#until = performance.now() + STREAM_SLICE_MS
     }
     return this.#items.next()

@@ -2,6 +2,7 @@
 import { RangeIterator, Stream } from './iterate.ts'
 import { type Bounds, type Key, type Range, resolveRange } from './keys/index.ts'
 import { ACTIVE, type ScanCursor, type TableView, type Txn } from './mvcc/index.ts'
+import { nextTurn } from './next-turn.ts'
 import { closedError, isIterable, requireIterable, type TableCore } from './table-core.ts'
 
 /**
@@ -190,7 +191,7 @@ async function inSlices<K, V>(
   for (const key of keys) {
     visit(key)
     if (performance.now() < until) continue
-    await new Promise((resolve) => setImmediate(resolve))
+    await nextTurn()
     if (state.closed !== null) throw state.closed
     until = performance.now() + PREFETCH_SLICE_MS
   }

@@ -26,6 +26,7 @@ import {
   type TableStore,
   Txn,
 } from './mvcc/index.ts'
+import { nextTurn } from './next-turn.ts'
 import type { SnapshotSource } from './snapshot.ts'
 import { closedError, type DatabaseState, isCrowded, settled, waitForRoom } from './table-core.ts'
 import type { FoundTable, Tables } from './tables.ts'
@@ -47,7 +48,7 @@ export async function restore(state: DatabaseState, tables: Tables, source: Snap
       const differences = pairs.map(([own, other]) => new Difference(own, other, reader, source.txn))
       for (const difference of differences) {
         while (difference.step(performance.now() + SLICE_MS)) {
-          await new Promise((resolve) => setImmediate(resolve))
+          await nextTurn()
           ensureOpen(state, reader, source)
         }
       }

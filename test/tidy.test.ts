@@ -38,7 +38,7 @@ const layers: readonly (readonly string[])[] = [
   ['runs'],
   ['skiplist', 'maplet', 'wal', 'eviction', 'arena'],
   ['keys', 'codecs', 'storage'],
-  ['errors.ts', 'latency.ts', 'latin1.ts', 'limits.ts'],
+  ['errors.ts', 'latency.ts', 'latin1.ts', 'limits.ts', 'next-turn.ts'],
 ]
 
 /** Folders of the face: parts of it that have many files. */

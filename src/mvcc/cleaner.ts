@@ -4,6 +4,7 @@
  * What may go is the queue's business (garbage.ts); this is only about time. Nothing here blocks the event loop for longer
  * than a slice, and no timer keeps a process alive.
  */
+import { nextTurn } from '../next-turn.ts'
 import type { GarbageQueue } from './garbage.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import type { TableStore } from './store.ts'
@@ -68,7 +69,7 @@ export class Cleaner {
   async drain(): Promise<{ versions: number; keys: number }> {
     const { counters } = this.engine.garbage
     const { versions, keys } = counters
-    while (this.work()) await new Promise((resolve) => setImmediate(resolve))
+    while (this.work()) await nextTurn()
     return { versions: counters.versions - versions, keys: counters.keys - keys }
   }
 

@@ -4,6 +4,7 @@
  * An entry has another id afterwards, so nothing moves while somebody may remember ids: active updates and tracked readers do,
  * and so does a policy of eviction. Entries with a history (chain, marks) and tombstones stay where they are.
  */
+import { nextTurn } from '../next-turn.ts'
 import type { Engine } from './engine.ts'
 import { CHUNK_BITS, CHUNK_SIZE } from './chunk.ts'
 import type { TableStore } from './store.ts'
@@ -33,12 +34,12 @@ async function compactStore(
     for (const at of shut) {
       for (let i = 0; i < CHUNK_SIZE; i++) {
         if (i % SLICE_ENTRIES === 0 && now() >= until) {
-          await turn()
+          await nextTurn()
           until = now() + SLICE_MS
         }
         while (engine.remembersIds) {
           if (patience.turns-- <= 0) return
-          await turn()
+          await nextTurn()
         }
         const id = (at << CHUNK_BITS) | i
         if (store.isMovable(id)) store.move(id)
@@ -47,8 +48,4 @@ async function compactStore(
   } finally {
     places.reopen(shut)
   }
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

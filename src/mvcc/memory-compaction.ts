@@ -4,6 +4,7 @@
  * Anything may be read and committed between two stretches. What is committed meanwhile goes to places that stay, so one walk
  * over the entries meets every value that has to move, or whoever freed it.
  */
+import { nextTurn } from '../next-turn.ts'
 import type { Engine } from './engine.ts'
 import type { OffHeap } from './off-heap.ts'
 import type { TableStore } from './store.ts'
@@ -108,7 +109,11 @@ export class RoomWatch {
   }
 
   private compactNow(): void {
-    for (const store of this.engine.stores) if (store.offHeap !== null) compactAtOnce(store, store.offHeap)
+    try {
+      for (const store of this.engine.stores) if (store.offHeap !== null) compactAtOnce(store, store.offHeap)
+    } catch {
+      // No memory to move anything to. The commit that this comes after stands.
+    }
     this.leftBytes = this.roomBytes()
   }
 
@@ -123,10 +128,6 @@ export class RoomWatch {
       this.leftBytes = this.roomBytes()
     }
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
 
 /** Moves the values of 4096 entries, newest and older versions, out of places that are to be given back. */

@@ -15,6 +15,7 @@
  * S4  A slice lasts about a millisecond, and no timer keeps a process, or a forgotten database, alive.
  */
 import type { DeadlineHeap } from '../eviction/index.ts'
+import { nextTurn } from '../next-turn.ts'
 import type { ColdTier, ExpiredEntry } from '../runs/index.ts'
 import type { LogWriter } from '../wal/index.ts'
 import type { ActiveList } from './active.ts'
@@ -123,7 +124,7 @@ export class Sweeper {
   /** Takes away everything that may go now, slice by slice. Throws what keeps it from it. */
   async drain(): Promise<void> {
     await this.recall()
-    while (this.work()) await turn()
+    while (this.work()) await nextTurn()
   }
 
   stop(): void {
@@ -189,7 +190,7 @@ export class Sweeper {
       this.waiting.delete(id)
       if (deadlines.has(id)) this.storeOf(id).queueExpiry(id)
       if (this.now() < until) continue
-      await turn()
+      await nextTurn()
       until = this.now() + SLICE_MS
     }
   }
@@ -312,8 +313,4 @@ export class Sweeper {
 
 function wake(weak: WeakRef<Sweeper>): void {
   weak.deref()?.slice()
-}
-
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }
