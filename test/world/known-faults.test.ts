@@ -1,11 +1,14 @@
 /** Faults that caches and stores with expiry are known for, each by name, as an application would meet them. */
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { openWith } from '../../src/database.ts'
-import { codecs, type Database, type DatabaseOptions, type Key, maps, table, VarveError } from '../../src/index.ts'
+import { codecs, type Database, type Key, maps, table, VarveError } from '../../src/index.ts'
 import { HashSeed } from '../../src/maplet/hash.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { collidingStrings } from '../maplet/colliding-strings.ts'
 import { multiplier } from '../support/random.ts'
+
+/** Of a database that takes anything. */
+type Options = NonNullable<Parameters<typeof openWith<Key, unknown>>[0]>
 
 const POLICIES = ['lru', 'lfu', 'random', 'arc', 's3fifo'] as const
 
@@ -14,7 +17,7 @@ class Place {
   #storage = new SimulatedStorage({ seed: 1 })
   #db: Database<Key, unknown> | undefined
 
-  async open(options: DatabaseOptions<Key, unknown> = {}): Promise<Database<Key, unknown>> {
+  async open(options: Options = {}): Promise<Database<Key, unknown>> {
     this.#db = await openWith<Key, unknown>(
       { ...options, path: '/data' },
       { storage: this.#storage, background: 'inline' },
@@ -23,17 +26,14 @@ class Place {
   }
 
   /** Closes, or dies, and opens again. */
-  async reopen(
-    ending: 'close' | 'kill' | 'power',
-    options: DatabaseOptions<Key, unknown> = {},
-  ): Promise<Database<Key, unknown>> {
+  async reopen(ending: 'close' | 'kill' | 'power', options: Options = {}): Promise<Database<Key, unknown>> {
     if (ending === 'close') await this.#db!.close()
     else this.#storage = ending === 'kill' ? this.#storage.kill() : this.#storage.crash()
     return this.open(options)
   }
 }
 
-function inMemory(options: DatabaseOptions<string, unknown>): Database<string, unknown> {
+function inMemory(options: Parameters<typeof openWith<string, unknown>>[0]): Database<string, unknown> {
   const db = openWith<string, unknown>(options, {})
   onTestFinished(async () => {
     expect((await db.check()).problems).toEqual([])

@@ -5,7 +5,7 @@
  * held against the model (model.ts), whatever is left at the end too.
  */
 import { openWith } from '../../src/database.ts'
-import type { DatabaseOptions, Key, Reader, Savepoint, Transaction } from '../../src/index.ts'
+import type { Key, Reader, Savepoint, Transaction } from '../../src/index.ts'
 import { type Database, Snapshot, TransactionError, VarveError } from '../../src/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { Random } from '../support/random.ts'
@@ -14,6 +14,9 @@ import { idOf, LEASE_MS, plainOf, same, TABLES, Timeline } from './model.ts'
 import { agree, demand, entriesOf, show, turn, World } from './world.ts'
 import { Watchers } from './watchers.ts'
 
+/** Of a database that takes anything. */
+type Options = NonNullable<Parameters<typeof openWith<Key, unknown>>[0]>
+
 const PATH = '/data/world'
 const START = 1_700_000_000_000
 
@@ -21,7 +24,7 @@ const START = 1_700_000_000_000
 export interface LifePlan {
   readonly onDisk: boolean
   readonly limit: number
-  readonly policy: NonNullable<DatabaseOptions<Key, unknown>['eviction']>
+  readonly policy: NonNullable<Options['eviction']>
   readonly steps: number
 }
 
@@ -67,7 +70,7 @@ export class Life {
   /** What was done, for the report of a failure. */
   readonly story: string[] = []
   readonly #random: Random
-  readonly #options: DatabaseOptions<Key, unknown>
+  readonly #options: Options
   readonly #watchers = new Watchers()
   #storage: SimulatedStorage
   #clock = START

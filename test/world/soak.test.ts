@@ -32,13 +32,13 @@ beforeAll(() => {
 afterAll(() => compiled?.dispose())
 
 describe('a soak', () => {
-  const durationMs = Math.min(600_000, 4000 * Math.max(1, multiplier * 3))
+  const durationMs = Math.min(600_000, 6000 * Math.max(1, multiplier))
 
   it(
     'stays within its limit, leaks nothing, and the books balance',
     { timeout: durationMs * 4 + 120_000 },
     async () => {
-      const limit = multiplier >= 10 ? 64 * MEGABYTE : 8 * MEGABYTE
+      const limit = multiplier >= 10 ? 64 * MEGABYTE : 4 * MEGABYTE
       using place = new Directory()
       const settings = [child, compiled!.path('index.ts'), place.path, `${limit}`, `${durationMs}`, `${seed}`]
       const { stdout } = await promisify(execFile)(process.execPath, ['--expose-gc', ...settings])

@@ -1,6 +1,6 @@
 /** Everything together against a plain model; life.ts says what that is, model.ts what is promised. */
 import { describe, expect, it } from 'vitest'
-import { runs, seed } from '../support/random.ts'
+import { multiplier, runs, seed } from '../support/random.ts'
 import { Life, LifeCounts, type LifePlan } from './life.ts'
 
 const POLICIES = ['lru', 'lfu', 'random', 'arc', 's3fifo', 'ttl', 'manual'] as const
@@ -32,12 +32,11 @@ describe('in memory', () => {
     it(`${policy}: what was evicted is absent, or refused to older readers, and nothing else is ever missing`, async () => {
       const sum = new LifeCounts()
       for (const limit of [Infinity, 4000, 30_000])
-        sum.add(await live(runs(2), { onDisk: false, limit, policy, steps: STEPS }))
-      if (runs(2) < 2) return
-      expect(sum.commits).toBeGreaterThan(300)
-      expect(sum.forks).toBeGreaterThan(3)
-      expect(sum.restores).toBeGreaterThan(0)
-      if (policy !== 'manual') expect(sum.evictions).toBeGreaterThan(10)
+        sum.add(await live(runs(1), { onDisk: false, limit, policy, steps: STEPS }))
+      if (multiplier < 1) return
+      expect(sum.commits).toBeGreaterThan(100)
+      expect(sum.forks).toBeGreaterThan(0)
+      if (policy !== 'manual') expect(sum.evictions).toBeGreaterThan(0)
     })
   }
 })
@@ -47,11 +46,11 @@ describe('on disk', () => {
     it(`${policy}: nothing is ever lost, however little fits into memory`, async () => {
       const sum = new LifeCounts()
       for (const limit of [Infinity, 500, 6000, 40_000])
-        sum.add(await live(runs(2), { onDisk: true, limit, policy, steps: STEPS }))
-      if (runs(2) < 2) return
-      expect(sum.commits).toBeGreaterThan(300)
-      expect(sum.crashes).toBeGreaterThan(4)
-      expect(sum.forks).toBeGreaterThan(3)
+        sum.add(await live(runs(1), { onDisk: true, limit, policy, steps: STEPS }))
+      if (multiplier < 1) return
+      expect(sum.commits).toBeGreaterThan(100)
+      expect(sum.crashes).toBeGreaterThan(0)
+      expect(sum.forks).toBeGreaterThan(0)
       if (policy !== 'manual') expect(sum.cold).toBeGreaterThan(0)
     })
   }

@@ -343,8 +343,10 @@ for (const [key, value] of db.handle(accounts).entries())
   demand(followed.get(key) === value, `${key} was followed to ${followed.get(key)}, is ${value}`)
 stop.abort()
 await following
-for (const [key, bytes] of db.handle(pages).entries())
-  demand(checkPage(key, bytes) === applied[key], `page ${key} is not of version ${applied[key]}`)
+for (const [key, bytes] of db.handle(pages).entries()) {
+  const version = checkPage(key, bytes)
+  demand(version === applied[key], `page ${key} is of version ${version}, not ${applied[key]} of ${issued[key]}`)
+}
 const written = applied.reduce((sum, version) => sum + (version > 0 ? 1 : 0), 0)
 demand(db.handle(pages).size === written, `${db.handle(pages).size} pages of ${written}`)
 await sleep(3200)
