@@ -56,8 +56,8 @@ function compactAtOnce(store: TableStore, { arena }: OffHeap): void {
 /** Free places among values that are not worth moving any, whatever the limit. */
 const LEAST_ROOM_BYTES = 2 ** 18
 /** Parts of the limit that free places may take: beyond the first they are given back by and by, beyond the second at once. */
-const SOON_SHARE = 1 / 16
-const AT_ONCE_SHARE = 1 / 8
+const SOON_SHARE = 1 / 32
+const AT_ONCE_SHARE = 1 / 16
 
 /**
  * Keeps the free places among values outside of the heap within bounds, so that they do not pass the limit unseen: what is

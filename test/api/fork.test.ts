@@ -331,7 +331,7 @@ describe('of a database with a limit of memory', () => {
 
   it.each([
     ['on the heap', table<string>('plain')],
-    ['outside of it', table<string>('bytes', { value: codecs.bytes() as never })],
+    ['outside of it', table<string>('bytes', { value: codecs.bytes() })],
   ])('can write, delete, clear and restore what was evicted, with values %s', async (_, definition) => {
     const KEYS = ['a', 'b', 'c', 'd', 'e']
     const [old, other] = [Buffer.from('old'), Buffer.from('new')].map((bytes) => new Uint8Array(bytes))

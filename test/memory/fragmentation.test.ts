@@ -28,7 +28,7 @@ it.each(['lru', 'random', 's3fifo'] satisfies EvictionName[])('in memory, %s', a
   await using db = await Database.open<never, never>({ maxMemoryBytes: LIMIT, eviction })
   let most = 0
   await fillInTurn(db, (bytes) => (most = Math.max(most, bytes)))
-  // An eighth for free places; the rest are columns and marks of the policy from when there were many small entries.
+  // A sixteenth for free places; the rest are columns and marks of the policy from when there were many small entries.
   expect(most).toBeLessThan(1.65 * LIMIT)
   expect((await db.check()).problems).toEqual([])
 })
