@@ -86,13 +86,13 @@ async function runOnDisk(given: Arguments, { movements: all }: Journal, stop: Ab
   }
 }
 
-async function foundIn(options: DatabaseOptions<Key, unknown>): Promise<Movement[]> {
+async function foundIn(options: DatabaseOptions): Promise<Movement[]> {
   await using db = await Database.open(options)
   return [...db.handle(movements).values()]
 }
 
 /** Returns whether every acknowledged movement was there, and none was half there. */
-async function surviveKill(options: DatabaseOptions<Key, unknown>, all: readonly Movement[]): Promise<boolean> {
+async function surviveKill(options: DatabaseOptions, all: readonly Movement[]): Promise<boolean> {
   const afterMovements = Math.min(Math.ceil(all.length * KILL_AFTER_SHARE), KILL_AFTER_MOST)
   const given = [...process.argv.slice(2), '--path', options.path as string]
   const killed = await killWriter(given, afterMovements)
@@ -105,7 +105,7 @@ async function surviveKill(options: DatabaseOptions<Key, unknown>, all: readonly
 }
 
 async function postTo(
-  options: DatabaseOptions<Key, unknown>,
+  options: DatabaseOptions,
   given: Arguments,
   rest: readonly Movement[],
   found: readonly Movement[],
@@ -116,7 +116,7 @@ async function postTo(
 }
 
 /** The books once more, as the closed ledger has kept them. */
-async function reopen(options: DatabaseOptions<Key, unknown>, stop: AbortSignal): Promise<boolean> {
+async function reopen(options: DatabaseOptions, stop: AbortSignal): Promise<boolean> {
   if (stop.aborted) return true
   const begunAtMs = performance.now()
   await using db = await Database.open({ ...options, readOnly: true })

@@ -8,14 +8,14 @@ export class Directory {
   readonly root: string = mkdtempSync(join(tmpdir(), 'varve-'))
   readonly path: string = join(this.root, 'data')
 
-  open(options: DatabaseOptions<Key, unknown> = {}): Promise<Database<Key, unknown>> {
+  open(options: DatabaseOptions = {}): Promise<Database<Key, unknown>> {
     return Database.open({ path: this.path, ...options })
   }
 
   /** Opens, does something, closes. */
   async session<T>(
     act: (db: Database<Key, unknown>) => T | Promise<T>,
-    options: DatabaseOptions<Key, unknown> = {},
+    options: DatabaseOptions = {},
   ): Promise<T> {
     const db = await this.open(options)
     try {

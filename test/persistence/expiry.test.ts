@@ -13,7 +13,7 @@ const HOUR = 3_600_000
 interface World {
   disk: SimulatedStorage
   now: number
-  open(options?: DatabaseOptions<string, unknown>, injected?: Injected): Promise<Database<string, unknown>>
+  open(options?: DatabaseOptions<string>, injected?: Injected): Promise<Database<string, unknown>>
 }
 
 /** A simulated machine with a clock that is set. Nothing sweeps by itself. */

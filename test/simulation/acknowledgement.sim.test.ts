@@ -8,7 +8,7 @@ const PATH = '/data'
 
 function openAtOnce(
   storage: SimulatedStorage,
-  options: DatabaseOptions<Key, unknown> = {},
+  options: DatabaseOptions = {},
 ): Promise<Database<Key, unknown>> {
   return openWith(
     { wal: { segmentBytes: 64 * 1024 }, vacuum: false, ...options, path: PATH },
@@ -19,7 +19,7 @@ function openAtOnce(
 /** Opens, and waits until what is prepared in the background is ready, so that the next calls are those of commits. */
 async function open(
   storage: SimulatedStorage,
-  options: DatabaseOptions<Key, unknown> = {},
+  options: DatabaseOptions = {},
 ): Promise<Database<Key, unknown>> {
   const db = await openAtOnce(storage, options)
   for (let seen = -1; seen !== storage.operations && !storage.halted;) {

@@ -4,7 +4,7 @@ import type { Random } from '../support/random.ts'
 import type { TableName } from './model.ts'
 
 /** Options of one session. Everything but the path may change from one to the next. */
-export function drawOptions(random: Random, path: string): DatabaseOptions<Key, unknown> & { path: string } {
+export function drawOptions(random: Random, path: string): DatabaseOptions & { path: string } {
   const durability = random.chance(0.6) ? 'full' : 'relaxed'
   return {
     path,

@@ -45,7 +45,7 @@ export interface LifeCounts {
   poisoned: number
 }
 
-type PathOptions = DatabaseOptions<Key, unknown> & { path: string }
+type PathOptions = DatabaseOptions & { path: string }
 
 const PATIENCE_MS = 20_000
 const DEEPEST = 10

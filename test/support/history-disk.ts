@@ -23,7 +23,7 @@ const PORTIONS = 4
 export type DiskDurability = 'full' | 'relaxed'
 
 /** What memory is kept within; with a policy that is named, entries are let go by name, too. */
-export type MemoryLimit = Pick<DatabaseOptions<Key, unknown>, 'maxMemoryBytes' | 'eviction'>
+export type MemoryLimit = Pick<DatabaseOptions, 'maxMemoryBytes' | 'eviction'>
 
 /** How a session ends: it is closed, its process dies, or the machine loses power. */
 export type Ending = 'close' | 'kill' | 'power'
