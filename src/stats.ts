@@ -221,7 +221,7 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
       removed: engine.garbage.counters.versions,
       removedKeys: engine.garbage.counters.keys,
       oldestSnapshotLag: oldest === Infinity ? 0 : engine.clock - oldest,
-      oldestSnapshotAgeMs: oldest === Infinity ? 0 : engine.options.now() - engine.snapshots.oldestSince(),
+      oldestSnapshotAgeMs: engine.snapshots.ageMs(),
       safeSnapshotLag: engine.clock - engine.safePoint,
     },
     expiry: {

@@ -236,7 +236,7 @@ export class Engine {
   }
 
   private start(mode: TxnMode, serializable: boolean, synchronous: boolean, sequence: number): Txn {
-    const slot = this.snapshots.acquire(sequence)
+    const slot = this.snapshots.acquire(sequence, synchronous)
     const startedAt = this.ages === null ? 0 : this.options.now()
     const instant = this.expires ? this.options.timeMs() : -Infinity
     return new Txn(this, this.nextTxnId++, mode, serializable, synchronous, slot, startedAt, this.safePoint, instant)

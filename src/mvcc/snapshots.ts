@@ -18,8 +18,8 @@ export class SnapshotSlot {
   holders = 0
   /** Versions that wait for this slot to close. */
   garbage: Version[] | null = null
-  /** When the slot was opened, monotonic ms. */
-  readonly openedAtMs: number
+  /** When the slot was opened, monotonic ms; NaN: for a tick at most, so nobody looked at the clock. */
+  openedAtMs: number
 
   constructor(sequence: number, openedAtMs: number) {
     this.sequence = sequence
@@ -57,17 +57,21 @@ export class SnapshotSet {
     return this.slots.length === 0 ? Infinity : (this.slots[0] as SnapshotSlot).sequence
   }
 
-  /** When the oldest open slot was opened, monotonic ms; NaN if none is. */
-  oldestSince(): number {
-    return this.slots.length === 0 ? Number.NaN : (this.slots[0] as SnapshotSlot).openedAtMs
+  /** For how long the oldest snapshot has been open that was not opened for this tick alone, ms; 0 if none is. */
+  ageMs(): number {
+    for (const { openedAtMs } of this.slots) if (!Number.isNaN(openedAtMs)) return this.now() - openedAtMs
+    return 0
   }
 
-  /** Opens a snapshot at `sequence`, which must not be below the newest open one unless it is open already. */
-  acquire(sequence: number): SnapshotSlot {
+  /**
+   * Opens a snapshot at `sequence`, which must not be below the newest open one unless it is open already.
+   * @param isBrief it is closed in the same tick
+   */
+  acquire(sequence: number, isBrief = false): SnapshotSlot {
     const n = this.slots.length
     const last = n === 0 ? undefined : (this.slots[n - 1] as SnapshotSlot)
     if (last === undefined || last.sequence < sequence) {
-      const slot = new SnapshotSlot(sequence, this.now())
+      const slot = new SnapshotSlot(sequence, isBrief ? Number.NaN : this.now())
       slot.holders = 1
       this.slots.push(slot)
       return slot
@@ -76,6 +80,7 @@ export class SnapshotSet {
     if (slot === undefined || slot.sequence !== sequence)
       throw new Error('varve invariant violated: snapshot opened in the past')
     slot.holders++
+    if (!isBrief && Number.isNaN(slot.openedAtMs)) slot.openedAtMs = this.now()
     return slot
   }
 
