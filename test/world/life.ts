@@ -132,7 +132,7 @@ export class Life {
 
   // --- opening and closing ------------------------------------------------------------------------------------------------
 
-  async #open(timeline: Timeline, instant: number): Promise<void> {
+  async #open(timeline: Timeline, instant: number, newest = timeline.sequence): Promise<void> {
     const random = this.#random
     const { path, ...rest } = this.#options
     const chance = random.fork()
@@ -151,7 +151,7 @@ export class Life {
       )
     }
     const found = db.sequence
-    demand(found <= timeline.sequence, () => `found commit ${found}, the newest was ${timeline.sequence}`)
+    demand(found <= newest, () => `found commit ${found}, the newest was ${newest}`)
     const world = new World('root', db, timeline, instant, this.plan)
     this.#worlds[0] = world
     const { policy, limit } = this.plan
@@ -470,11 +470,12 @@ export class Life {
     const name = `fork ${++this.#forks} of ${world.name} at ${world.timeline.sequence}`
     this.#tell(name)
     this.counts.forks++
-    const timeline = new Timeline(world.timeline.sequence, world.timeline)
+    // Commits that changed nothing have a number, too.
+    const timeline = new Timeline(db.sequence, world.timeline)
     const limits = { ...this.plan, onDisk: false }
     const fork = new World(name, db, timeline, world.instant, limits)
     this.#worlds.push(fork)
-    agree('the sequence of a fork', db.sequence, timeline.sequence)
+    agree('the sequence of a fork', db.sequence, world.db.sequence)
   }
 
   async #closeFork(): Promise<void> {
@@ -639,6 +640,7 @@ export class Life {
       this.counts.crashes++
     }
     this.#tell(ending)
+    const newest = root.db.sequence
     const told = root.acknowledged()
     const { timeline } = root
     const isLossy = ending === 'power' && this.#options.durability === 'relaxed'
@@ -652,11 +654,11 @@ export class Life {
     }
     this.counts.reopened++
     if (random.chance(0.3)) this.#clock += random.pick([-5000, 100, 1000])
-    await this.#open(timeline, root.instant)
+    await this.#open(timeline, root.instant, newest)
     const world = this.#root
     const found = world.db.sequence
     demand(found >= told || isLossy, () => `found up to ${found}, acknowledged up to ${told}`)
-    if (ending === 'close') agree('the sequence after a close', found, timeline.sequence)
+    if (ending === 'close') agree('the sequence after a close', found, newest)
     timeline.cut(found)
     await this.#show(world, timeline.commits.at(-1)?.timeMs ?? -Infinity)
     world.readAll(`after ${ending}`)
