@@ -31,7 +31,8 @@ export class Cleaner {
   /** null: only {@link drain} cleans. */
   private readonly intervalMs: number | null
   private timer: ReturnType<typeof setTimeout> | null = null
-  private scheduled: ReturnType<typeof setImmediate> | null = null
+  /** For the next turn of the event loop. Not setImmediate: one that keeps no process alive wakes no event loop that waits. */
+  private scheduled: ReturnType<typeof setTimeout> | null = null
 
   constructor(engine: Cleanable, now: () => number, intervalMs: number | null) {
     this.engine = engine
@@ -46,14 +47,14 @@ export class Cleaner {
     if (garbage.pending(horizon) === 0) return
     garbage.drain(INLINE_ITEMS, horizon)
     const left = garbage.pending(horizon)
-    if (left > BACKLOG_ITEMS) this.scheduled ??= setImmediate(() => this.slice()).unref()
+    if (left > BACKLOG_ITEMS) this.scheduled ??= setTimeout(() => this.slice(), 0).unref()
     else if (left > 0) this.timer ??= setTimeout(() => this.slice(), this.intervalMs).unref()
   }
 
   /** Works off garbage for about a millisecond and comes back if there is more. */
   private slice(): void {
     this.stop()
-    if (this.work()) this.scheduled = setImmediate(() => this.slice()).unref()
+    if (this.work()) this.scheduled = setTimeout(() => this.slice(), 0).unref()
   }
 
   /** One slice; returns whether something is left. */
@@ -81,7 +82,7 @@ export class Cleaner {
   /** Cancels what is scheduled. */
   stop(): void {
     if (this.timer !== null) clearTimeout(this.timer)
-    if (this.scheduled !== null) clearImmediate(this.scheduled)
+    if (this.scheduled !== null) clearTimeout(this.scheduled)
     this.timer = null
     this.scheduled = null
   }

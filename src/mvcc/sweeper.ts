@@ -12,7 +12,8 @@
  *     graph can have to pass through it, and it goes at once; above a base it leaves a tombstone that hides what is there.
  * S3  What cannot be taken yet gets a later deadline, which moves away as it goes on waiting: an entry that waits for long is
  *     looked at a number of times that grows with the logarithm of its wait. A vacuum looks at all of them.
- * S4  A slice lasts about a millisecond, and no timer keeps a process, or a forgotten database, alive.
+ * S4  A slice lasts about a millisecond, and the next one comes by itself, also where nothing else happens. No timer keeps a
+ *     process, or a forgotten database, alive.
  */
 import type { DeadlineHeap } from '../eviction/index.ts'
 import { nextTurn } from '../next-turn.ts'
@@ -69,7 +70,6 @@ export class Sweeper {
   /** Longest sleep while anything may expire, ms; 0: only {@link drain} sweeps. */
   private readonly intervalMs: number
   private timer: ReturnType<typeof setTimeout> | null = null
-  private immediate: ReturnType<typeof setImmediate> | null = null
   private isStopped: boolean
   /** Ids of entries that wait (S3), and of some that do no longer. */
   private readonly waiting: Set<number> = new Set()
@@ -97,7 +97,7 @@ export class Sweeper {
 
   /** Sees to it that the sweeper wakes if anything may expire. Called after commits: the common case is one look. */
   arm(): void {
-    if (this.timer !== null || this.immediate !== null || this.intervalMs === 0 || this.isStopped) return
+    if (this.timer !== null || this.intervalMs === 0 || this.isStopped) return
     const next = Math.min(this.engine.deadlines.firstAt, this.tier === null ? Infinity : this.tier.nextExpiry())
     if (next === Infinity) return
     // A clock of the application's own may leap, so it is asked every now and then however far away the deadline is.
@@ -109,7 +109,6 @@ export class Sweeper {
   /** For the timer: one slice, then a sleep or the next slice. */
   slice(): void {
     this.timer = null
-    this.immediate = null
     if (this.isStopped) return
     let isMore = false
     try {
@@ -117,7 +116,8 @@ export class Sweeper {
     } catch {
       // A block that cannot be read, or no memory for a record: what is in it stays expired, and whoever reads it is told.
     }
-    if (isMore) this.immediate = setImmediate(wake, new WeakRef(this)).unref()
+    // Not setImmediate: one that keeps no process alive wakes no event loop that waits.
+    if (isMore) this.timer = setTimeout(wake, 0, new WeakRef(this)).unref()
     else this.arm()
   }
 
@@ -130,9 +130,7 @@ export class Sweeper {
   stop(): void {
     this.isStopped = true
     if (this.timer !== null) clearTimeout(this.timer)
-    if (this.immediate !== null) clearImmediate(this.immediate)
     this.timer = null
-    this.immediate = null
   }
 
   /** One slice; returns whether there is more to do at once. */
