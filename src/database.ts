@@ -544,8 +544,7 @@ function diskGround({ directory }: Disk, engine: Engine, readOnly: boolean): Gro
       if (entry === undefined || !directory.tier.has(entry.id)) return null
       return { table: engine.tierTable(entry.id), size: entry.entries, bytes: entry.bytes, empty: false }
     },
-    emptyPart: (id) =>
-      readOnly || !engine.residency.pins ? null : { table: engine.tierTable(id), size: 0, bytes: 0, empty: true },
+    emptyPart: (id) => (readOnly ? null : { table: engine.tierTable(id), size: 0, bytes: 0, empty: true }),
   }
 }
 

@@ -256,6 +256,18 @@ describe('in memory', () => {
 })
 
 describe('on disk', () => {
+  it('without a limit too, what evict() has taken from memory is read again', async () => {
+    const db = await onDisk({})
+    await db.handle().set('a', 'kept')
+    expect(db.handle().evict('a')).toBe(false) // not in a sorted file yet
+    await db.checkpoint()
+    expect(db.handle().evict('a')).toBe(true)
+    expect([...db.handle().inspect()].map(({ key, resident }) => [key, resident])).toEqual([['a', false]])
+    expect([...db.handle().entries()]).toEqual([['a', 'kept']])
+    expect(db.handle().get('a')).toBe('kept')
+    expect((await db.check()).problems).toEqual([])
+  })
+
   it('evicted keys keep what was last done to them over a restart', async () => {
     const directory = new Directory()
     const options = { path: directory.path, maxMemoryBytes: 100_000 }
