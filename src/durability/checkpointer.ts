@@ -5,7 +5,8 @@
  * its result. Checkpoints run one at a time, so do merges; one of each may be under way together, because a checkpoint
  * only adds a newest run and a merge only replaces neighbours, and each change of the manifest starts from the newest.
  *
- * K1  A checkpoint takes all segments that are sealed when it starts; only what is sealed after that makes the next one due.
+ * K1  A checkpoint takes all segments that are sealed when it starts; only what is sealed after that makes the next one due:
+ *     so much of it, or, while commits wait for a segment, any at all, for nothing more will be sealed until some are given back.
  *     `sequence` and the first segment of the manifest move in one replacement, after the run was synced, renamed and its
  *     directory synced.
  * K2  Segments are given back, and runs removed, only after the manifest that does not list them is durable.
@@ -81,12 +82,12 @@ export class Checkpointer {
   start(): void {
     const { log } = this.#parts
     if (log.sealedSegments.length > MANY_SEGMENTS) this.#startCheckpoint()
-    this.sealed()
+    this.startIfDue()
     this.#startMerge()
   }
 
-  /** To be called when a segment has been sealed. */
-  sealed(): void {
+  /** To be called when a segment has been sealed, and when commits begin to wait for one (K1). */
+  startIfDue(): void {
     const { log, checkpointBytes } = this.#parts
     const left = this.#uncovered().filter(({ number }) => number > this.#covering)
     const isDue = left.reduce((sum, { bytes }) => sum + bytes, 0) >= checkpointBytes
@@ -224,7 +225,7 @@ export class Checkpointer {
     try {
       await this.#enqueue(this.#checkpoints, async () => this.#coverSealed())
     } catch (error) {
-      this.checkpoints.retry(() => this.sealed())
+      this.checkpoints.retry(() => this.startIfDue())
       throw error
     }
   }
@@ -240,6 +241,8 @@ export class Checkpointer {
     } finally {
       this.#covering = 0
     }
+    // What came due while an earlier failure was being waited out was left to that attempt, which this success has called off.
+    this.startIfDue()
   }
 
   async #cover(segments: readonly SealedSegment[], newest: SealedSegment): Promise<void> {

@@ -128,7 +128,8 @@ export class Directory {
     })
     const options = { ...given, storage }
     const callbacks: Callbacks = {
-      sealed: () => parts.checkpointer?.sealed(),
+      sealed: () => parts.checkpointer?.startIfDue(),
+      stalled: () => parts.checkpointer?.startIfDue(),
       uncertain: (error) => parts.log?.poison(error),
       poisoned: (error) => options.hooks.poisoned(error),
     }

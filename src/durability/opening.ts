@@ -53,7 +53,9 @@ export interface OpenedForWriting extends Opened {
 
 /** What the log calls while the parts that answer are still being put together. */
 export interface Callbacks {
+  /** See `LogHooks`. */
   readonly sealed: () => void
+  readonly stalled: () => void
   /** Which of two manifests is on disk is not known. */
   readonly uncertain: (error: VarveError) => void
   readonly poisoned: (error: VarveError) => void
@@ -114,6 +116,7 @@ export async function openForWriting(
       },
       retire: async (segment: number): Promise<boolean> => archive !== null && archive.retire(segment),
       sealed: callbacks.sealed,
+      stalled: callbacks.stalled,
       poisoned: callbacks.poisoned,
       now: options.now,
     }

@@ -60,6 +60,11 @@ export interface LogHooks {
   retire?(segment: number): Promise<boolean>
   /** A segment has been sealed: there is one more in `sealedSegments`. */
   sealed(): void
+  /**
+   * Commits wait for a segment: there are as many as there may be, or none can be made; then it is told again after each attempt.
+   * No segment will be sealed before there is another: whoever waits for more sealed log waits for ever.
+   */
+  stalled?(): void
   /** Nothing more will be settled. Called once. */
   poisoned(error: VarveError): void
   /** A monotonic clock in milliseconds, for measuring only. */

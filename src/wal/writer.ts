@@ -751,6 +751,7 @@ export class LogWriter {
       this.#isDraining = true
       void this.#pool.stop()
     }
+    if (stalled && !this.#isDraining) this.#hooks.stalled?.()
     if (obstacle !== null) this.#roomWaiters.reject(obstacle)
     this.#freeRoom()
   }

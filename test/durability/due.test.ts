@@ -7,6 +7,11 @@ import { Ledger, PATH, optionsFor } from './sessions.ts'
 
 const CHECKPOINT_BYTES = 64 * 1024
 
+/** Writes until something is so, each commit once the one before is on disk. */
+async function writeUntil(directory: Directory, ledger: Ledger, condition: () => boolean): Promise<void> {
+  for (let i = 0; !condition(); i++) await ledger.commit(directory, [{ key: `key ${i % 5}`, value: 'v'.repeat(700) }])
+}
+
 /** A database whose checkpoints begin when they are due and go on when they are told to. */
 class Held {
   readonly ledger: Ledger = new Ledger()
@@ -92,5 +97,60 @@ describe('a checkpoint under way', () => {
     await held.until(() => held.done === 1)
     expect(held.taken[1]).toBeGreaterThanOrEqual(1.3 * CHECKPOINT_BYTES)
     await held.directory.close()
+  })
+
+  it('that somebody asked for, and that ends well, starts what came due while a failure was waited out', async () => {
+    const held = await Held.open()
+    held.ends.push('badly')
+    await held.seal(CHECKPOINT_BYTES)
+    await held.until(() => held.directory.stats().checkpoints.failed === 1)
+    const asked = held.directory.checkpoint()
+    await held.until(() => held.taken.length === 2)
+    await held.seal(2.5 * CHECKPOINT_BYTES)
+    held.ends.push('well', 'well')
+    await asked
+    await held.until(() => held.taken.length === 3)
+    held.ends.push('well', 'well')
+    await held.directory.close()
+  })
+})
+
+describe('while commits wait for a segment', () => {
+  /** So large that what these tests seal never comes near it. */
+  const FAR = 1 << 20
+  const few = { segmentBytes: FAR / 2, poolSize: 1 }
+
+  it('a checkpoint is due however little is sealed: spares of a session with smaller segments fill the pool', async () => {
+    const storage = new SimulatedStorage({ seed: 5 })
+    const ledger = new Ledger()
+    const small = { segmentBytes: 8 * 1024, poolSize: 12 }
+    const before = await Directory.open(optionsFor(storage, { wal: small, checkpointBytes: FAR, tailBytes: FAR }))
+    await writeUntil(before, ledger, () => before.log!.stats().spareSegments === small.poolSize)
+    await before.close()
+
+    const directory = await Directory.open(optionsFor(storage, { wal: few, checkpointBytes: FAR, tailBytes: FAR }))
+    await writeUntil(directory, ledger, () => directory.stats().checkpoints.done > 0)
+    expect(directory.log?.stats().bytesWritten).toBeLessThan(FAR / 4)
+    await directory.close()
+    const again = await Directory.open(optionsFor(storage))
+    ledger.expectFound(again)
+    await again.close()
+  })
+
+  it('a checkpoint is due on a full disk too, which may have room for a run and none for a segment', async () => {
+    const storage = new SimulatedStorage({ seed: 6 })
+    const ledger = new Ledger()
+    const wal = { segmentBytes: 64 * 1024, poolSize: 1 }
+    const directory = await Directory.open(optionsFor(storage, { wal, checkpointBytes: FAR, tailBytes: FAR }))
+    await writeUntil(directory, ledger, () => directory.log!.sealedSegments.length === 3)
+    storage.capacityBytes = storage.usedBytes + 2 * wal.segmentBytes - 8 * 1024
+    const written = directory.log!.stats().bytesWritten
+    await writeUntil(directory, ledger, () => directory.log!.stats().bytesWritten > written + 4 * wal.segmentBytes)
+    expect(directory.stats().checkpoints.done).toBeGreaterThan(0)
+    await directory.close()
+    storage.capacityBytes = Infinity
+    const again = await Directory.open(optionsFor(storage))
+    ledger.expectFound(again)
+    await again.close()
   })
 })

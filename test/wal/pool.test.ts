@@ -137,7 +137,9 @@ describe('the pool', () => {
     const filling = (async () => {
       for (let i = 0; i < 3; i++) await fillSegment(world)
     })()
+    expect(world.stalls).toBe(0)
     while (!log.crowded) await turn()
+    expect(world.stalls).toBe(1)
     expect(await isPending(filling)).toBe(true)
     expect(world.storage.files(DIRECTORY)).toHaveLength(3)
     const room = log.room()

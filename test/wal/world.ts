@@ -80,6 +80,8 @@ export class World {
   onReserve: () => void = () => {}
   /** Fails what the manifest is asked for. */
   reserveFails = false
+  /** How often it was told that somebody waits for a segment. */
+  stalls = 0
   log!: LogWriter
   /** The log, if it is open. */
   session: LogWriter | null = null
@@ -111,6 +113,7 @@ export class World {
         this.manifest = { ...this.manifest, first, last, epoch: Math.max(epoch, this.#epoch) }
       },
       sealed: () => {},
+      stalled: () => void this.stalls++,
       poisoned: (error) => {
         if (storage.halted) return
         this.poisoned = error
