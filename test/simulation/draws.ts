@@ -10,7 +10,11 @@ export function drawOptions(random: Random, path: string): DatabaseOptions & { p
     path,
     durability,
     isolation: random.chance(0.8) ? 'serializable' : 'snapshot',
-    wal: { segmentBytes: random.pick([64, 64, 72.5, 128, 512]) * 1024, poolSize: random.between(1, 4) },
+    wal: {
+      segmentBytes: random.pick([64, 64, 72.5, 128, 512]) * 1024,
+      poolSize: random.between(1, 4),
+      ...(random.chance(0.4) && { retain: { bytes: random.pick([1, 100_000, 1_000_000]) } }),
+    },
     ...(durability === 'relaxed' && {
       flush: {
         intervalMs: random.pick([1, 20, 1000, Infinity]),

@@ -237,7 +237,7 @@ class Life {
     const keeper = new Keeper(stage, random.fork(), opener, this.plan.tolerated)
     const steps = random.between(1, this.plan.steps)
     const all = Promise.all([...clients.map((client) => client.run(steps)), keeper.run(Math.ceil(steps / 5))])
-    const ticking = setInterval(() => (this.#progress += stage.progress), 100)
+    const ticking = setInterval(() => (this.#progress = stage.progress), 100)
     try {
       await this.#alive<unknown>(machine, early ? this.#interrupted(stage, all, random) : all)
     } finally {
