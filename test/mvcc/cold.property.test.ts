@@ -86,7 +86,7 @@ class World {
       vacuumIntervalMs: 50,
       maxTransactionAgeMs: Infinity,
       maxSnapshotAgeMs: Infinity,
-    feedBytes: 1 << 20,
+      feedBytes: 1 << 20,
       timeMs: () => 0,
       disk: { log: null, tier: this.tier },
     })

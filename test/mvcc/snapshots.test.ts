@@ -115,4 +115,22 @@ describe('SnapshotSet', () => {
     for (const version of versions) slot.file(version)
     expect(slot.garbage).toEqual(versions)
   })
+
+  it('looks at no clock for what is open for a tick, and tells the age of the oldest of the others', () => {
+    let [now, looks] = [100, 0]
+    const set = new SnapshotSet(() => {
+      looks++
+      return now
+    })
+    expect([set.ageMs(), looks]).toEqual([0, 0])
+    const brief = set.acquire(1, true)
+    expect([set.ageMs(), looks]).toEqual([0, 0])
+    set.acquire(2)
+    now = 130
+    expect(set.ageMs()).toBe(30)
+    // Whoever stays at the sequence of one that does not gives it an age.
+    expect(set.acquire(1)).toBe(brief)
+    now = 150
+    expect(set.ageMs()).toBe(20)
+  })
 })

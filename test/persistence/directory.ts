@@ -13,10 +13,7 @@ export class Directory {
   }
 
   /** Opens, does something, closes. */
-  async session<T>(
-    act: (db: Database<Key, unknown>) => T | Promise<T>,
-    options: DatabaseOptions = {},
-  ): Promise<T> {
+  async session<T>(act: (db: Database<Key, unknown>) => T | Promise<T>, options: DatabaseOptions = {}): Promise<T> {
     const db = await this.open(options)
     try {
       return await act(db)

@@ -6,10 +6,7 @@ import { SimulatedStorage } from '../../src/storage/simulated.ts'
 
 const PATH = '/data'
 
-function openAtOnce(
-  storage: SimulatedStorage,
-  options: DatabaseOptions = {},
-): Promise<Database<Key, unknown>> {
+function openAtOnce(storage: SimulatedStorage, options: DatabaseOptions = {}): Promise<Database<Key, unknown>> {
   return openWith(
     { wal: { segmentBytes: 64 * 1024 }, vacuum: false, ...options, path: PATH },
     { storage, background: 'inline', random: () => 0.5 },
@@ -17,10 +14,7 @@ function openAtOnce(
 }
 
 /** Opens, and waits until what is prepared in the background is ready, so that the next calls are those of commits. */
-async function open(
-  storage: SimulatedStorage,
-  options: DatabaseOptions = {},
-): Promise<Database<Key, unknown>> {
+async function open(storage: SimulatedStorage, options: DatabaseOptions = {}): Promise<Database<Key, unknown>> {
   const db = await openAtOnce(storage, options)
   for (let seen = -1; seen !== storage.operations && !storage.halted;) {
     seen = storage.operations
