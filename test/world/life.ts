@@ -35,6 +35,8 @@ export class LifeCounts {
   expiries = 0
   refusals = 0
   cold = 0
+  /** Entries that left memory by name, on disk. */
+  spilled = 0
   crashes = 0
   reopened = 0
   forks = 0
@@ -83,7 +85,7 @@ export class Life {
 
   constructor(seed: number, plan: LifePlan) {
     this.plan = plan
-    const random = (this.#random = new Random('world', seed))
+    const random = (this.#random = new Random(`world ${plan.limit} ${plan.policy}`, seed))
     this.#storage = this.#disk()
     const durability = random.chance(0.6) ? 'full' : 'relaxed'
     this.#options = {
@@ -206,9 +208,9 @@ export class Life {
     if (die < 70) return this.#read(world)
     if (die < 74) return this.#scan(world)
     if (die < 79) return this.#moveClock()
-    if (die < 81) return this.#evict(world)
-    if (die < 83) return this.#fork(world)
-    if (die < 85) return this.#restore(world)
+    if (die < 82) return this.#evict(world)
+    if (die < 84) return this.#fork(world)
+    if (die < 86) return this.#restore(world)
     if (die < 92) return this.#work(world)
     if (die < 94) return this.#closeFork()
     if (die < 97) return this.#reopen()
@@ -447,7 +449,19 @@ export class Life {
     await this.#catchUp()
   }
 
+  /** On disk: has memory let go of most of what it may, so that what follows is cold. */
+  async #spill(world: World): Promise<void> {
+    const random = this.#random
+    await this.#settle()
+    if (random.chance(0.8)) await world.db.checkpoint()
+    this.#tell('spill')
+    for (const [table, { keys }] of TABLES.entries())
+      for (const key of keys) if (random.chance(0.8) && world.handles[table]!.evict(key)) this.counts.spilled++
+    await this.#catchUp()
+  }
+
   async #evict(world: World): Promise<void> {
+    if (this.plan.onDisk && world === this.#root && this.#random.chance(0.8)) return this.#spill(world)
     await this.#settle()
     const random = this.#random
     const table = random.int(TABLES.length)

@@ -40,7 +40,6 @@ describe('in memory', () => {
           sum.add(await live(runs(1), { onDisk: false, limit, policy, steps: STEPS }))
         if (multiplier < 1) return
         expect(sum.commits).toBeGreaterThan(100)
-        expect(sum.forks).toBeGreaterThan(0)
         if (policy !== 'manual') expect(sum.evictions).toBeGreaterThan(0)
       },
     )
@@ -52,12 +51,10 @@ describe('on disk', () => {
     it(`${policy}: nothing is ever lost, however little fits into memory`, PATIENCE, async () => {
       const sum = new LifeCounts()
       for (const limit of [Infinity, 500, 6000, 40_000])
-        sum.add(await live(runs(1), { onDisk: true, limit, policy, steps: STEPS }))
+        sum.add(await live(runs(2), { onDisk: true, limit, policy, steps: STEPS }))
       if (multiplier < 1) return
       expect(sum.commits).toBeGreaterThan(100)
-      expect(sum.crashes).toBeGreaterThan(0)
-      expect(sum.forks).toBeGreaterThan(0)
-      if (policy !== 'manual') expect(sum.cold).toBeGreaterThan(0)
+      expect(Math.min(sum.cold, sum.spilled)).toBeGreaterThan(0)
     })
   }
 })
