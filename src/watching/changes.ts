@@ -28,16 +28,24 @@ export interface Commit {
   readonly safe?: boolean
 }
 
-/** What a commit did to one key of one table. */
-export interface CommitChange {
+/** A value that was set, merged if it was a merge, as private and immutable as what a read gives; or a deletion. */
+export type Written<V> =
+  | { readonly kind: 'set'; readonly value: V }
+  | {
+      /** A deletion may be of a key that had expired. */
+      readonly kind: 'delete'
+      readonly value?: undefined
+    }
+
+/** What a commit did to one key of one table: `kind` tells whether there is a value. */
+export type CommitChange = Written<unknown> & ChangedEntry
+
+/** What every change tells of its entry. */
+export interface ChangedEntry {
   /** Name of the table. */
   readonly table: string
   /** The key; a copy of its own if it is bytes or a tuple. */
   readonly key: Key
-  /** A deletion may be of a key that had expired. */
-  readonly kind: 'set' | 'delete'
-  /** The value that was set, merged if it was a merge; absent for a deletion. As private and immutable as what a read gives. */
-  readonly value?: unknown
   /** With `{ before: true }`: what was there; undefined if nothing was. Absent if that was not recorded. */
   readonly before?: unknown
   /** When the value expires, ms since the epoch; absent if never. */
@@ -88,12 +96,7 @@ function changeOf(write: FeedWrite, coreOf: CoreLookup, before: boolean): Commit
 }
 
 /** What a write did to its key, however it is told. */
-export interface Effect<V> {
-  kind: 'set' | 'delete'
-  value?: V
-  before?: V | undefined
-  expiresAt?: number
-}
+export type Effect<V> = Written<V> & { before?: V | undefined; expiresAt?: number }
 
 /** Throws `CODEC_MISMATCH` if a codec of the user's own cannot read what it has written. */
 export function effectOf<V>(core: TableCore<unknown, V>, write: FeedWrite, before: boolean): Effect<V> {

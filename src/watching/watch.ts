@@ -1,5 +1,5 @@
 /** `handle.watch()`: the changes of one key or one range of a table, in order, each once. */
-import { effectOf } from './changes.ts'
+import { effectOf, type Written } from './changes.ts'
 import type { Cursor } from './cursor.ts'
 import { VarveError } from '../errors.ts'
 import { boundsOfKey, type Range, resolveRange } from '../keys/index.ts'
@@ -14,14 +14,13 @@ import {
 } from './subscription.ts'
 import type { TableCore } from '../table-core.ts'
 
-/** What a commit did to one key, as {@link Handle.watch} gives it out. */
-export interface Change<K, V> {
+/** What a commit did to one key, as {@link Handle.watch} gives it out: `kind` tells whether there is a value. */
+export type Change<K, V> = Written<V> & ChangedKey<K, V>
+
+/** What every change tells of its key. */
+export interface ChangedKey<K, V> {
   /** The key; a copy of its own if it is bytes or a tuple. */
   readonly key: K
-  /** A deletion may be of a key that had expired. */
-  readonly kind: 'set' | 'delete'
-  /** The value that was set, merged if it was a merge; absent for a deletion. As private and immutable as what a read gives. */
-  readonly value?: V
   /** With `{ before: true }`: what was there; undefined if nothing was. Absent if that was not recorded. */
   readonly before?: V | undefined
   /** When the value expires, ms since the epoch; absent if never. */

@@ -41,3 +41,11 @@ test('commits are over all tables', async () => {
   // @ts-expect-error a cursor is more than a sequence
   db.changes({ from: 5 })
 })
+
+test('a change has a value exactly if it is of kind set', () => {
+  const change = {} as Change<string, { x: number }>
+  if (change.kind === 'set') expectTypeOf(change.value).toEqualTypeOf<{ x: number }>()
+  else expectTypeOf(change.value).toEqualTypeOf<undefined>()
+  const written = {} as CommitChange
+  if (written.kind === 'delete') expectTypeOf(written.value).toEqualTypeOf<undefined>()
+})
