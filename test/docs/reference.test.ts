@@ -133,8 +133,6 @@ describe('docs/reference.md', () => {
     ['Key codecs', 'member', 'keys/codecs.ts', 'KeyCodec'],
     ['Merge operators', 'member', 'maplet/merges.ts', 'MergeOperator'],
     ['Changes', 'property of a commit', 'watching/changes.ts', 'Commit'],
-    ['Changes', 'property of one of its changes', 'watching/changes.ts', 'CommitChange'],
-    ['Changes', 'property of a change', 'watching/watch.ts', 'Change'],
     ['Changes', 'property of a cursor', 'watching/cursor.ts', 'Cursor'],
     ['Reports', 'property of a check', 'database.ts', 'CheckReport'],
     ['Reports', 'property of a checkpoint', 'durability/options.ts', 'CheckpointReport'],
@@ -152,6 +150,13 @@ describe('docs/reference.md', () => {
     ['varve/testing', 'member of a disk', 'testing.ts', 'TestDisk'],
   ])('%s: names each %s of src/%s, %s', (section, head, path, name) => {
     expectSame(namesOf(section, head), membersOf(path, name))
+  })
+
+  it.each([
+    ['property of one of its changes', 'watching/changes.ts', 'ChangedEntry'],
+    ['property of a change', 'watching/watch.ts', 'ChangedKey'],
+  ])('names each %s, whether it has a value or not', (head, path, name) => {
+    expectSame(namesOf('Changes', head), [...membersOf(path, name), 'kind', 'value'])
   })
 
   it('names what a handle has besides what every reader has', () => {
