@@ -262,7 +262,8 @@ function syncStats({ syncs, syncP50Ms, syncP99Ms }: LogStats): LatencyStats {
 function cacheStats({ engine, counts }: DatabaseState): Stats['cache'] {
   const { policy, counters } = engine.residency
   const { misses, coldReads, evictedForLimit, evictedByHand, evictedBytes } = counters
-  const hits = policy === null ? Math.max(0, counts.gets - misses) : counters.hits
+  let hits = policy === null ? Math.max(0, counts.gets - misses) : 0
+  if (policy !== null) for (const store of engine.stores) hits += store.hits
   return {
     policy: policy === null ? null : policy.name,
     hits,

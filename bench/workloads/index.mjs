@@ -38,5 +38,5 @@ import { update } from './update.mjs'
 export const workloads = [
   ...[get, miss, insert, update, scan, transfer, clients, hot, mixed, maplet, memory, stall],
   ...[transfersFull, transfersRelaxed, reopen, crash, cold, amplification, diskSize, diskStall],
-  ...[cache, evicting, spill, struct, state, watchers],
+  ...[cache, ...evicting, spill, struct, state, watchers],
 ]

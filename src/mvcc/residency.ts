@@ -47,8 +47,6 @@ export type EvictionReason = 'limit' | 'manual'
 
 /** Counters since open. */
 export interface ResidencyCounters {
-  /** Reads of a value by its key that found it in memory; counted only where a policy is told of them. */
-  hits: number
   /** Reads of a value by its key that memory had no entry for. */
   misses: number
   /** Of these: found below memory. */
@@ -86,7 +84,6 @@ export class Residency {
   /** R4: whether tracked reads pin what they read, because it could leave memory and take its id with it. */
   readonly pins: boolean
   readonly counters: ResidencyCounters = {
-    hits: 0,
     misses: 0,
     coldReads: 0,
     evictedForLimit: 0,

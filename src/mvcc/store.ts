@@ -114,6 +114,8 @@ export class TableStore {
   loggedBytes: number
   /** Versions in chains. */
   versions = 0
+  /** Reads of a value by its key that found it in memory; counted only where a policy is told of them. */
+  hits = 0
   /** Whether eviction has ever emptied a version: until then no read looks for one. */
   hasLost = false
   private readonly timeMs: () => number
@@ -184,7 +186,7 @@ export class TableStore {
     if (id < 0) return this.miss(key)
     if (this.policy !== null && this.headOf(id) !== undefined) {
       this.policy.access(id)
-      this.residency.counters.hits++
+      this.hits++
     }
     return id
   }
@@ -358,14 +360,22 @@ export class TableStore {
 
   /** The newest committed value of a key that is live now, or undefined. */
   get(key: Key): unknown {
-    const id = this.read(key)
+    // As read(), with one look at the value.
+    const high = hashKey(key, this.maplet)
+    const found = this.maplet.find(high, hashLow, key)
+    const id = found < 0 ? this.miss(key) : found
     if (id < 0) return undefined
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    const value = chunk.valueAt(id & CHUNK_MASK)
+    if (this.policy !== null && found >= 0 && value !== undefined) {
+      this.policy.access(id)
+      this.hits++
+    }
     if (this.expiring) {
       const expiresAt = chunk.expiryAt(id & CHUNK_MASK)
       if (expiresAt !== 0 && expiresAt <= this.timeMs()) return undefined
     }
-    return chunk.valueAt(id & CHUNK_MASK)
+    return value
   }
 
   /** The value of an entry that the snapshot at `sequence` sees and that is live at `instant`, or undefined. */
