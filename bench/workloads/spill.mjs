@@ -5,7 +5,8 @@ import { freshPath, removePath } from '../support/scratch.mjs'
 import { zipf } from '../support/traces.mjs'
 
 const OPERATIONS = 200_000
-const COLD_READS = 2000
+const WARM_READS = 5000
+const COLD_READS = 20_000
 
 async function loadBounded(path, count, maxMemoryBytes) {
   const db = await Database.open({ path, durability: 'relaxed', maxMemoryBytes, eviction: 's3fifo' })
@@ -57,6 +58,7 @@ export const spill = {
     const peer = await loadPeer(peerPath, count, notes)
 
     const times = []
+    for (let i = 0; i < WARM_READS; i++) handle.get(keys[(i * 104_729 + 1) % keys.length])
     for (let i = 0; i < COLD_READS; i++) {
       const key = keys[(i * 7919) % keys.length]
       const start = performance.now()
