@@ -8,9 +8,13 @@ const OPERATIONS = 200_000
 const WARM_READS = 5000
 const COLD_READS = 20_000
 
-async function loadBounded(path, count, maxMemoryBytes) {
+async function openBounded(path, maxMemoryBytes) {
   const db = await Database.open({ path, durability: 'relaxed', maxMemoryBytes, eviction: 's3fifo' })
-  const handle = db.handle()
+  return { db, handle: db.handle() }
+}
+
+async function loadBounded(path, count, maxMemoryBytes) {
+  const { db, handle } = await openBounded(path, maxMemoryBytes)
   for (const { keys, values } of entryChunks(count)) {
     await handle.transaction((tx) => {
       for (let i = 0; i < keys.length; i++) tx.set(keys[i], values[i])
@@ -53,7 +57,10 @@ export const spill = {
     const keys = allKeys(count)
     const path = freshPath('spill')
     const limit = Math.round((count * ENTRY_BYTES) / 10)
-    const { db, handle } = await loadBounded(path, count, limit)
+    const loaded = await loadBounded(path, count, limit)
+    // Opened anew, nothing is in memory.
+    await loaded.db.close()
+    const { db, handle } = await openBounded(path, limit)
     const peerPath = freshPath('spill-lmdb')
     const peer = await loadPeer(peerPath, count, notes)
 
