@@ -19,7 +19,7 @@ import { referenceCompare } from '../keys/reference.ts'
 import { type Change, type CommitModel, idOf, isLive, plainOf, same, TABLES, Timeline } from './model.ts'
 import { View, type Write } from './calls.ts'
 
-export class Disagreement extends Error {}
+class Disagreement extends Error {}
 
 export function demand(holds: boolean, what: () => string): void {
   if (!holds) throw new Disagreement(what())
