@@ -17,6 +17,7 @@ import { releaseKey } from './keys/index.ts'
 import { memoryOf, relieveByCheckpoints } from './memory.ts'
 import { type DatabaseOptions, resolveOptions, type ResolvedOptions } from './options.ts'
 import { restore } from './restore.ts'
+import { WriteLine } from './room.ts'
 import { type AnySnapshot, Snapshot } from './snapshot.ts'
 import { collectStats, memoryUsage, type Stats } from './stats.ts'
 import { DEFAULT_TABLE, type Table } from './table.ts'
@@ -184,6 +185,7 @@ export class Database<K, V> implements AnyDatabase {
       log: disk === null ? null : disk.directory.log,
       readOnly: resolved.readOnly,
       closed: null,
+      line: new WriteLine(),
       forks: 0,
       counts: { gets: 0, has: 0, scans: 0, sets: 0, deletes: 0, merges: 0 },
       retries: 0,

@@ -4,7 +4,7 @@ import { conflictError } from './conflict-error.ts'
 import { HandleIterator } from './handle-iterator.ts'
 import { type EntryInfo, inspect } from './inspect.ts'
 import { Stream } from './iterate.ts'
-import { type Bounds, type Key, type Range, resolveRange } from './keys/index.ts'
+import { type Bounds, type Range, resolveRange } from './keys/index.ts'
 import { watchOver } from './leaks.ts'
 import { DELETE, SET, type Txn } from './mvcc/index.ts'
 import {
@@ -16,11 +16,11 @@ import {
   type WriteOptions,
 } from './options.ts'
 import { prefetch, type Reader } from './reader.ts'
+import { applyInTurn } from './room.ts'
 import { beginAttempt, endOnAbort, runOneTick, runSync, runTransaction, throwIfAborted } from './retry.ts'
 import {
-  commitWhenRoom,
+  type Arguments,
   ensureWritableDatabase,
-  isCrowded,
   isIterable,
   isThenable,
   refusePromise,
@@ -28,7 +28,6 @@ import {
   settled,
   type TableCore,
   ttlOf,
-  waitForRoom,
 } from './table-core.ts'
 import { Transaction, type TableResolver } from './transaction.ts'
 import { type Change, openWatch, type WatchOptions } from './watching/index.ts'
@@ -182,44 +181,25 @@ export class Handle<K, V> implements Reader<K, V> {
       core.counts.sets++
       const admitted = core.admitKey(key)
       const stored = core.admitValue(value, admitted)
-      if (core.state.engine.hasFavours) return this.#write((tx) => tx.set(key, value, options))
+      if (core.state.engine.hasFavours)
+        return this.#write({ key, value, options }, (tx, own) => tx.set(own.key, own.value, own.options))
       const size = core.sizeOf(admitted, stored)
-      const { log } = core.state
+      const { state, store } = core
+      const { engine, log } = state
       if (log === null) {
-        if (core.state.readOnly) ensureWritableDatabase(core.state)
-        core.state.engine.writeOne(core.store, admitted, SET, stored, size, ttlMs)
+        if (state.readOnly) ensureWritableDatabase(state)
+        engine.writeOne(store, admitted, SET, stored, size, ttlMs)
         return DONE
       }
-      return log.crowded || core.state.engine.residency.crowded
-        ? this.#setWhenRoom(admitted, stored, size, ttlMs)
-        : this.#setNow(admitted, stored, size, ttlMs)
+      const sequence = applyInTurn(state, () => {
+        engine.writeOne(store, admitted, SET, stored, size, ttlMs)
+        return engine.clock
+      })
+      if (typeof sequence === 'number') return log.settledAt(sequence) ?? DONE
+      return sequence.then((late) => log.settledAt(late) ?? undefined)
     } catch (error) {
       return Promise.reject(error)
     }
-  }
-
-  #setNow(key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
-    const { state, store } = this.#core
-    const { engine, log } = state
-    try {
-      engine.writeOne(store, key, SET, stored, size, ttlMs)
-    } catch (error) {
-      return this.#setLater(error, key, stored, size, ttlMs)
-    }
-    return log?.settledAt(engine.clock) ?? DONE
-  }
-
-  async #setLater(error: unknown, key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
-    const { state, store } = this.#core
-    await commitWhenRoom(state, error, () => state.engine.writeOne(store, key, SET, stored, size, ttlMs))
-    await settled(state, state.engine.clock)
-  }
-
-  async #setWhenRoom(key: Key, stored: unknown, size: number, ttlMs: number): Promise<void> {
-    const { state } = this.#core
-    // Whoever waited with it may have taken the room.
-    while (isCrowded(state)) await waitForRoom(state)
-    return this.#setNow(key, stored, size, ttlMs)
   }
 
   /** Deletes a key; resolves to whether it had a value. */
@@ -227,29 +207,23 @@ export class Handle<K, V> implements Reader<K, V> {
     this.#ensureOpen()
     const { state, store } = this.#core
     this.#core.counts.deletes++
-    if (state.engine.hasFavours) return this.#write((tx) => tx.delete(key))
+    if (state.engine.hasFavours) return this.#write({ key }, (tx, own) => tx.delete(own.key))
     ensureWritableDatabase(state)
     const admitted = this.#core.admitKey(key)
-    while (isCrowded(state)) await waitForRoom(state)
-    const remove = (): boolean => state.engine.writeOne(store, admitted, DELETE, undefined, 0)
-    let deleted: boolean
-    try {
-      deleted = remove()
-    } catch (error) {
-      deleted = await commitWhenRoom(state, error, remove)
-    }
+    const outcome = applyInTurn(state, () => state.engine.writeOne(store, admitted, DELETE, undefined, 0))
+    const deleted = typeof outcome === 'boolean' ? outcome : await outcome
     await settled(state, state.engine.clock)
     return deleted
   }
 
   /** Deletes a key; resolves to the value it had. */
   async take(key: K): Promise<V | undefined> {
-    return this.#write((tx) => tx.take(key))
+    return this.#write({ key }, (tx, own) => tx.take(own.key))
   }
 
   /** Sets the value of a key, and its expiry as {@link set} does; resolves to the value it had. */
   async swap(key: K, value: V, options?: WriteOptions): Promise<V | undefined> {
-    return this.#write((tx) => tx.swap(key, value, options))
+    return this.#write({ key, value, options }, (tx, own) => tx.swap(own.key, own.value, own.options))
   }
 
   /** The key with what can be done to it; each call on it is its own transaction. */
@@ -260,27 +234,29 @@ export class Handle<K, V> implements Reader<K, V> {
 
   /** Replaces the value of a key by what `fn` makes of it (undefined: absent before, delete after). See {@link Transaction.update}. */
   async update(key: K, fn: (current: V | undefined) => V | undefined, options?: WriteOptions): Promise<V | undefined> {
-    return this.#write((tx) => tx.update(key, fn, options))
+    return this.#write({ key, options }, (tx, own) => tx.update(own.key, fn, own.options))
   }
 
   /** Combines an operand with the value of a key by the table's merge operator. See {@link Transaction.merge}. */
   async merge(key: K, operand: unknown, options?: WriteOptions): Promise<void> {
-    return this.#write((tx) => tx.merge(key, operand, options))
+    return this.#write({ key, operand, options }, (tx, own) => tx.merge(own.key, own.operand, own.options))
   }
 
   /** Sets a key to `next` if its value deep-equals `expected`; resolves to whether it did. See {@link Transaction.compareAndSet}. */
   async compareAndSet(key: K, expected: V | undefined, next: V | undefined, options?: WriteOptions): Promise<boolean> {
-    return this.#write((tx) => tx.compareAndSet(key, expected, next, options))
+    return this.#write({ key, value: next, expected, options }, (tx, own) =>
+      tx.compareAndSet(own.key, own.expected, own.value, own.options),
+    )
   }
 
   /** The value of a key if it has one, whose expiry stays; else sets `value`, as {@link set} does. */
   async getOrInsert(key: K, value: V, options?: WriteOptions): Promise<V> {
-    return this.#write((tx) => tx.getOrInsert(key, value, options))
+    return this.#write({ key, value, options }, (tx, own) => tx.getOrInsert(own.key, own.value, own.options))
   }
 
   /** The value of a key if it has one, whose expiry stays; else sets what `fn` returns, as {@link set} does. */
   async getOrInsertComputed(key: K, fn: (key: K) => V, options?: WriteOptions): Promise<V> {
-    return this.#write((tx) => tx.getOrInsertComputed(key, fn, options))
+    return this.#write({ key, options }, (tx, own) => tx.getOrInsertComputed(own.key, fn, own.options))
   }
 
   /**
@@ -288,30 +264,33 @@ export class Handle<K, V> implements Reader<K, V> {
    * @throws VarveError `INVALID_ARGUMENT` unless `ttlMs` is above 0.
    */
   async expire(key: K, ttlMs: number): Promise<boolean> {
-    return this.#write((tx) => tx.expire(key, ttlMs))
+    return this.#write({ key }, (tx, own) => tx.expire(own.key, ttlMs))
   }
 
   /** As {@link expire} for several keys, as one transaction; resolves to how many of them have a value. */
   async expireMany(keys: Iterable<K>, ttlMs: number): Promise<number> {
     // It may be run again, and some things can be iterated once.
     const all = isIterable(keys) ? [...keys] : keys
-    return this.#write((tx) => tx.expireMany(all, ttlMs))
+    return this.#write({ keys: all }, (tx, own) => tx.expireMany(own.keys, ttlMs))
   }
 
   /** Has a key live for ever; resolves to whether it would have expired. */
   async persist(key: K): Promise<boolean> {
-    return this.#write((tx) => tx.persist(key))
+    return this.#write({ key }, (tx, own) => tx.persist(own.key))
   }
 
   /** Deletes every key of the table. */
   async clear(): Promise<void> {
-    return this.#write((tx) => tx.clear())
+    return this.#write({}, (tx) => tx.clear())
   }
 
-  /** Runs a few operations in this very tick as one transaction. */
-  #write<T>(fn: (tx: Transaction<K, V>) => T): Promise<T> {
+  /** Runs one operation in this very tick as a transaction. Should it have to wait, its arguments are copied before this returns. */
+  #write<A extends Arguments<K, V>, T>(given: A, fn: (tx: Transaction<K, V>, own: A) => T): Promise<T> {
     this.#ensureOpen()
-    return runOneTick(this.#core.state, this.#oneTick, (txn) => fn(this.#facade(txn, true)))
+    const { state } = this.#core
+    let own = given
+    const attempt = (txn: Txn): T => fn(this.#facade(txn, true), own)
+    return runOneTick(state, this.#oneTick, attempt, () => (own = this.#core.copyArguments(given)))
   }
 
   // --- transactions -------------------------------------------------------------------------------------------------------

@@ -28,7 +28,8 @@ import {
 } from './mvcc/index.ts'
 import { nextTurn } from './next-turn.ts'
 import type { SnapshotSource } from './snapshot.ts'
-import { closedError, type DatabaseState, isCrowded, settled, waitForRoom } from './table-core.ts'
+import { isCrowded, waitForRoom } from './room.ts'
+import { closedError, type DatabaseState, settled } from './table-core.ts'
 import type { FoundTable, Tables } from './tables.ts'
 
 /** Longest turn of the event loop while reading, ms; and keys between two looks at the clock. */

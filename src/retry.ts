@@ -12,15 +12,8 @@ import { conflictError } from './conflict-error.ts'
 import { type TransactionError, VarveError } from './errors.ts'
 import { ACTIVE, COMMITTED, type Conflict, type Engine, type Favour, type Txn } from './mvcc/index.ts'
 import type { ResolvedTransactionOptions } from './options.ts'
-import {
-  commitWhenRoom,
-  type DatabaseState,
-  ensureWritableDatabase,
-  isCrowded,
-  isThenable,
-  settled,
-  waitForRoom,
-} from './table-core.ts'
+import { applyInTurn, commitWhenRoom, isCrowded, isCurable, waitForRoom } from './room.ts'
+import { type DatabaseState, ensureWritableDatabase, isThenable, settled } from './table-core.ts'
 
 /** Losses after which an attempt is favoured. */
 const FAVOUR_AFTER = 6
@@ -159,20 +152,66 @@ async function giveUp(state: DatabaseState, txn: Txn, error: unknown): Promise<n
 }
 
 /**
- * Runs a callback that takes no time, for autocommit: it has taken effect when this returns, unless a favoured transaction
- * holds it up; then it runs again by itself, and the promise settles later.
+ * Runs a callback that takes no time, for autocommit: it has taken effect when this returns, unless there is no room for it or
+ * a favoured transaction holds it up; then it runs later, in its turn, and the promise settles then.
+ *
+ * @param delay called before this returns if the callback will run, perhaps again, after that
  */
 export function runOneTick<T>(
   state: DatabaseState,
   options: ResolvedTransactionOptions,
   attempt: (txn: Txn) => T,
+  delay: () => void,
 ): Promise<T> {
   ensureWritableDatabase(state)
-  if (isCrowded(state)) return waitForRoom(state).then(() => runOneTick(state, options, attempt))
+  const then = (value: T, conflict: Conflict | null): T | Promise<T> => {
+    if (conflict === null) return value
+    delay()
+    return retry(state, options, attempt, conflict)
+  }
+  const run = applyInTurn(state, () => runOnce(state, options, attempt), delay)
+  return run instanceof Promise
+    ? run.then((late) => concludeRun(state, late, then))
+    : Promise.resolve(concludeRun(state, run, then))
+}
+
+/** What came of running a callback and committing. */
+interface Run<T> {
+  readonly txn: Txn
+  readonly value: T | undefined
+  readonly conflict: Conflict | null
+  /** If it has failed, and there is no value. */
+  readonly failure: { readonly error: unknown } | null
+  readonly startedMs: number
+}
+
+/** Throws only where there was no room that may be made: then nothing has happened. */
+function runOnce<T>(state: DatabaseState, options: ResolvedTransactionOptions, attempt: (txn: Txn) => T): Run<T> {
+  const { engine } = state
   const txn = beginAttempt(state, options, false, false)
-  return conclude(state, txn, attempt, (value, conflict) =>
-    conflict === null ? value : retry(state, options, attempt, conflict),
-  )
+  let startedMs = 0
+  let isCommitting = false
+  try {
+    const value = attempt(txn)
+    isCommitting = true
+    startedMs = state.commitLatency.start()
+    return { txn, value, conflict: commitUnlessEnded(engine, txn), failure: null, startedMs }
+  } catch (error) {
+    if (!isCommitting || !isCurable(state, error))
+      return { txn, value: undefined, conflict: null, failure: { error }, startedMs }
+    engine.rollback(txn)
+    throw error
+  }
+}
+
+function concludeRun<T>(
+  state: DatabaseState,
+  { txn, value, conflict, failure, startedMs }: Run<T>,
+  then: (value: T, conflict: Conflict | null) => T | PromiseLike<T>,
+): T | PromiseLike<T> {
+  return failure === null
+    ? acknowledged(state, txn, value as T, conflict, startedMs, then)
+    : failed(state, txn, failure.error, then)
 }
 
 /** Commits unless the callback has rolled back itself; throws if somebody else ended the transaction. */

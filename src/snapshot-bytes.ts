@@ -17,6 +17,7 @@ import { VarveError } from './errors.ts'
 import { ALL, decodeKey } from './keys/index.ts'
 import { SampledLatency } from './latency.ts'
 import { Engine, TierBase, type Txn } from './mvcc/index.ts'
+import { WriteLine } from './room.ts'
 import { ColdTier, hashSeedOf, MemoryRun } from './runs/index.ts'
 import type { DatabaseState } from './table-core.ts'
 import { type FoundTable, type Ground, Tables } from './tables.ts'
@@ -294,6 +295,7 @@ function tablesOn({ run, tables, instant }: Loader, sequence: number): Tables {
     log: null,
     readOnly: true,
     closed: null,
+    line: new WriteLine(),
     forks: 0,
     counts: { gets: 0, has: 0, scans: 0, sets: 0, deletes: 0, merges: 0 },
     retries: 0,

@@ -11,6 +11,7 @@ import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
 import type { SampledLatency } from './latency.ts'
 import { type Engine, EVICTED, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
+import type { RoomState } from './room.ts'
 import type { FeedSource } from './watching/index.ts'
 import type { WriteOptions } from './options.ts'
 import type { LogWriter } from './wal/index.ts'
@@ -26,7 +27,7 @@ export interface OperationCounts {
 }
 
 /** What all handles and transactions of a database share. */
-export interface DatabaseState {
+export interface DatabaseState extends RoomState {
   readonly engine: Engine
   /** Where commits become durable; null in memory and where nothing may be written. */
   readonly log: LogWriter | null
@@ -53,44 +54,6 @@ export function settled(state: DatabaseState, sequence: number): Promise<void> |
   return state.log === null ? null : state.log.settledAt(sequence)
 }
 
-/** Whether a commit has to wait: too much waits for the disk already, in memory or in the log, or there is no room in the log. */
-export function isCrowded(state: DatabaseState): boolean {
-  return state.log !== null && (state.log.crowded || state.engine.residency.crowded)
-}
-
-/** Waits until it has not. Throws what ended the database meanwhile. */
-export async function waitForRoom(state: DatabaseState): Promise<void> {
-  while (isCrowded(state) && state.closed === null) {
-    const { log } = state
-    await (log !== null && log.crowded ? log.room() : state.engine.residency.relief())
-  }
-  if (state.closed !== null) throw state.closed
-}
-
-/** How often a commit waits for a checkpoint to make room that eviction alone could not. */
-const MOST_WAITS = 3
-
-/**
- * Makes a commit again for which there was no room, as long as what waits for the disk may be what takes it. A commit that is
- * refused for want of room has changed nothing.
- */
-export async function commitWhenRoom<T>(state: DatabaseState, error: unknown, commit: () => T): Promise<T> {
-  const { residency } = state.engine
-  let refusal = error
-  for (let waits = 0; waits < MOST_WAITS && refusal === residency.curable; waits++) {
-    do {
-      if (state.closed !== null) throw state.closed
-      await residency.relief()
-    } while (isCrowded(state))
-    try {
-      return commit()
-    } catch (again) {
-      refusal = again
-    }
-  }
-  throw refusal
-}
-
 /** Refuses to write to a database that was opened for reading only. */
 export function ensureWritableDatabase(state: DatabaseState): void {
   if (state.readOnly)
@@ -105,6 +68,16 @@ export function closedError(txn: Txn, state: DatabaseState): VarveError {
     'TRANSACTION_CLOSED',
     `transaction ${txn.id} has ended; do not use it, or what it gave out lazily, after its callback has settled: is an await missing?`,
   )
+}
+
+/** What a call was given, for when it is made again later. */
+export interface Arguments<K, V> {
+  readonly key?: K
+  readonly keys?: Iterable<K>
+  readonly value?: V | undefined
+  readonly expected?: V | undefined
+  readonly operand?: unknown
+  readonly options?: WriteOptions | undefined
 }
 
 export class TableCore<K, V> {
@@ -166,6 +139,22 @@ export class TableCore<K, V> {
     } catch (error) {
       throw this.store.placed(error, key)
     }
+  }
+
+  /** Arguments as they are now, for a call whose caller goes on before it is made. Throws `INVALID_KEY`, `INVALID_VALUE`. */
+  copyArguments<A extends Arguments<K, V>>(given: A): A {
+    const { key, keys, value, expected, operand, options } = given
+    const own: { -readonly [P in keyof Arguments<K, V>]: Arguments<K, V>[P] } = { ...given }
+    if (key !== undefined) own.key = this.releaseKey(this.admitKey(key))
+    if (keys !== undefined && isIterable(keys))
+      own.keys = Array.from(keys, (each) => this.releaseKey(this.admitKey(each)))
+    const admitted = key === undefined ? '' : this.admitKey(key)
+    if (value !== undefined) own.value = this.releaseDetached(this.admitValue(value, admitted), admitted)
+    if (expected !== undefined) own.expected = this.releaseDetached(this.admitValue(expected, admitted), admitted)
+    if (operand !== undefined) own.operand = operandForm.release(this.admitOperand(operand, admitted))
+    // What is no object is refused when the call is made.
+    if (typeof options === 'object' && options !== null && !Array.isArray(options)) own.options = { ...options }
+    return own as A
   }
 
   /** Bytes that an entry counts for, asked right after its value was admitted. */

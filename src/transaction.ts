@@ -7,18 +7,16 @@ import { ACTIVE, expiryAfter, KEEP, type SavepointMark, type Txn, UPDATE } from 
 import type { WriteOptions } from './options.ts'
 import { ViewReader } from './reader.ts'
 import { release } from './leaks.ts'
+import { commitWhenRoom, isCrowded, waitForRoom } from './room.ts'
 import type { Table } from './table.ts'
 import {
-  commitWhenRoom,
   checkTtl,
   ensureWritableDatabase,
-  isCrowded,
   refusePromise,
   requireIterable,
   requireFunction,
   settled,
   ttlOf,
-  waitForRoom,
   type TableCore,
 } from './table-core.ts'
 

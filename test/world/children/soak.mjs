@@ -104,25 +104,20 @@ function checkPage(key, bytes) {
 /** Nine of ten times one of a tenth. */
 const somePage = () => (chance() < 0.9 ? int(PAGES / 10) : int(PAGES))
 
-/** Pages that are being written. */
-const underWay = new Set()
-
 async function writePages() {
   const handle = db.handle(pages)
   while (!isOver()) {
     const batch = []
     for (let i = 0; i < 20; i++) {
       const key = somePage()
-      // Two that are under way at once have no order: while room is waited for, either may come first.
-      if (underWay.has(key)) continue
-      underWay.add(key)
       batch.push(
         patiently(async () => {
+          // In the order of the calls: what comes later is newer.
           const version = ++issued[key]
           await handle.set(key, pageOf(key, version))
           applied[key] = Math.max(applied[key], version)
           counts.writes++
-        }).finally(() => underWay.delete(key)),
+        }),
       )
     }
     await Promise.all(batch)
