@@ -209,6 +209,20 @@ function arrayOf(writer: StructWriter, value: unknown, depth: number): ArrayLike
   return writer.refuseKind(depth, value, 'arrays and typed arrays')
 }
 
+/** An array, which is read in place. */
+abstract class ArrayField extends ReferenceField {
+  readonly #elements: ViewElements
+
+  constructor(place: FieldPlace, elements: ViewElements) {
+    super(place)
+    this.#elements = elements
+  }
+
+  protected override readPresent(slab: Slab, base: number): unknown {
+    return arrayView(this.#elements, slab, this.start(slab, base), this.count(slab, base))
+  }
+}
+
 class FixedElements implements ViewElements {
   readonly scalar: FixedScalar
 
@@ -222,18 +236,12 @@ class FixedElements implements ViewElements {
 }
 
 /** An array of numbers or booleans, side by side. */
-export class FixedArrayField extends ReferenceField {
+export class FixedArrayField extends ArrayField {
   readonly #scalar: FixedScalar
-  readonly #elements: FixedElements
 
   constructor(place: FieldPlace, scalar: FixedScalar) {
-    super(place)
+    super(place, new FixedElements(scalar))
     this.#scalar = scalar
-    this.#elements = new FixedElements(scalar)
-  }
-
-  protected override readPresent(slab: Slab, base: number): unknown {
-    return arrayView(this.#elements, slab, this.start(slab, base), this.count(slab, base))
   }
 
   protected override writePresent(writer: StructWriter, base: number, value: unknown, depth: number): void {
@@ -288,18 +296,12 @@ class RaggedElements implements ViewElements {
 }
 
 /** An array of texts or bytes: where each ends, then all of them. */
-export class RaggedArrayField extends ReferenceField {
+export class RaggedArrayField extends ArrayField {
   readonly #isText: boolean
-  readonly #elements: RaggedElements
 
   constructor(place: FieldPlace, isText: boolean) {
-    super(place)
+    super(place, new RaggedElements(isText))
     this.#isText = isText
-    this.#elements = new RaggedElements(isText)
-  }
-
-  protected override readPresent(slab: Slab, base: number): unknown {
-    return arrayView(this.#elements, slab, this.start(slab, base), this.count(slab, base))
   }
 
   protected override writePresent(writer: StructWriter, base: number, value: unknown, depth: number): void {
