@@ -116,6 +116,13 @@ describe('memory', () => {
     expect(arena.reservedBytes).toBe(left)
   })
 
+  it('is taken in larger and larger pieces, so that there are handles for gigabytes', () => {
+    const arena = new Arena()
+    let blocks = 0
+    for (let i = 0; i < 200_000; i++) blocks = Math.max(blocks, (arena.allocate(64) >>> 15) + 1)
+    expect(blocks).toBeLessThan(1.5 * (arena.reservedBytes / (256 * 1024)))
+  })
+
   it('that no system can give refuses the value and changes nothing', () => {
     const arena = new Arena()
     put(arena, filled(10))

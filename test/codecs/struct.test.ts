@@ -3,6 +3,7 @@ import { inspect, isDeepStrictEqual } from 'node:util'
 import { describe, expect, it } from 'vitest'
 
 import { codecs, joinedCodecName, residentOf, type ValueCodec } from '../../src/codecs/index.ts'
+import { returnWriter, takeWriter } from '../../src/codecs/struct-writer.ts'
 
 const orders = codecs.struct({
   id: 'u32',
@@ -63,6 +64,17 @@ describe('a view', () => {
     const longer = codecs.struct({ ...shapeOf(), note: 'string?', more: 'u8?' })
     expect(read(longer, view)).toEqual(order)
     expect(read(longer, { ...view, more: 1 })).toEqual({ ...order, more: 1 })
+  })
+
+  it('can be stored where the fields are others, or lie elsewhere, as any object of its fields can', () => {
+    const pair = read<{ a: number; b: number }>(codecs.struct({ a: 'u8', b: 'f64' }), { a: 1, b: 2.5 })
+    expect(read(codecs.struct({ b: 'f64', a: 'u8' }), pair)).toEqual({ b: 2.5, a: 1 })
+    expect(read(codecs.struct({ a: 'f64', b: 'f32' }), pair)).toEqual({ a: 1, b: 2.5 })
+    expect(attempt(() => read(codecs.struct({ a: 'u8', b: 'u8' }), pair)).message).toMatch(/value\.b is a fraction/)
+    expect(attempt(() => read(codecs.struct({ a: 'u8', b: 'f64', c: 'u8' }), pair)).message).toMatch(
+      /value\.c is missing/,
+    )
+    expect(attempt(() => read(codecs.struct({ a: 'u8' }), pair)).message).toMatch(/value\.b is no field/)
   })
 
   function shapeOf() {
@@ -235,6 +247,18 @@ describe('a value', () => {
   })
 })
 
+describe('the memory for writing', () => {
+  it('is kept for the next value, but not what a large one has taken', () => {
+    const first = takeWriter()
+    returnWriter(first)
+    const again = takeWriter()
+    expect(again).toBe(first)
+    again.claim(1_000_000, 1)
+    returnWriter(again)
+    expect(takeWriter().bytes.length).toBeLessThan(100_000)
+  })
+})
+
 describe('optional fields', () => {
   const before = codecs.struct({ id: 'u32', isOpen: 'bool' })
   const after = codecs.struct({
@@ -281,12 +305,21 @@ describe('bytes', () => {
   const hints = codecs.struct({ a: 'u32?', b: 'u32?' })
   const pair = codecs.struct({ a: 'bytes', b: 'bytes' })
   const inner = codecs.struct({ in: { a: 'bytes' } })
+  const plain = codecs.struct({ a: 'u32', b: 'u32' })
 
   it('are laid out as they are documented', () => {
     expect(numbers.encode({ list: [7, 8] })).toEqual(u32(12, 12, 2, 7, 8))
     expect(blobs.encode({ list: [Uint8Array.of(1, 0, 0), Uint8Array.of(2)] })).toEqual(
       u32(12, 12, 2, 3, 4, 0x0200_0001),
     )
+  })
+
+  it('are equal for equal values: NaN has one form', () => {
+    const codec = codecs.struct({ double: 'f64', doubles: 'f64[]', float: 'f32', floats: 'f32[]' })
+    const [odd] = new Float64Array(BigUint64Array.of(0xfff8_0000_dead_beefn).buffer)
+    const strange = { double: odd!, doubles: [odd!], float: odd!, floats: [odd!] }
+    const plainNaN = { double: NaN, doubles: [NaN], float: NaN, floats: [NaN] }
+    expect(codec.encode(strange)).toEqual(codec.encode(plainNaN))
   })
 
   it.each([
@@ -300,6 +333,8 @@ describe('bytes', () => {
     ['with a fixed part longer than they are', hints, u32(100, 3)],
     ['with a fixed part too short for itself', numbers, u32(3, 12, 0)],
     ['with a fixed part too short for what is required', numbers, u32(8, 0, 0)],
+    ['with a fixed part too short for a number that is required', plain, u32(8, 1)],
+    ['with content that ends outside, of a longer schema', pair, u32(24, 24, 0, 24, 9, 0, 1, 2)],
     ['with a struct inside that is longer than there is room for', inner, u32(12, 16, 24, 0, 12, 12, 4)],
     ['with a struct inside whose content lies outside', inner, u32(12, 16, 12, 0, 12, 12, 4, 1)],
     ['too short for anything', numbers, Uint8Array.of(4, 0, 0)],
@@ -316,6 +351,7 @@ describe('bytes', () => {
 
   function sample(codec: ValueCodec<unknown>): Uint8Array {
     if (codec === blobs) return blobs.encode({ list: [] })
+    if (codec === plain) return plain.encode({ a: 1, b: 2 })
     if (codec === pair) return pair.encode({ a: new Uint8Array(200), b: new Uint8Array(0) })
     return inner.encode({ in: { a: new Uint8Array(200) } })
   }
@@ -359,6 +395,11 @@ describe('names of codecs', () => {
       expect(join(other, schema)).toBeUndefined()
     }
     expect(joinedCodecName('struct:{id:u32}', 'string')).toBeUndefined()
+    const nested = (depth: number, innermost: string): string =>
+      `struct:${'{at:'.repeat(depth - 1)}${innermost}${'}'.repeat(depth - 1)}`
+    const [inner, wider] = ['{x:u8}', '{x:u8,y:u8?}']
+    expect(joinedCodecName(nested(32, inner), nested(32, wider))).toBe(nested(32, wider))
+    expect(joinedCodecName(nested(33, inner), nested(33, wider))).toBeUndefined()
     for (const broken of [
       'struct:',
       'struct:{',
@@ -366,6 +407,7 @@ describe('names of codecs', () => {
       'struct:{id:u33}',
       'struct:{id:u32}x',
       'struct:{:u8}',
+      'struct:{"id":u32}',
     ]) {
       expect(joinedCodecName(broken, 'struct:{id:u32}')).toBeUndefined()
       expect(joinedCodecName(broken, broken)).toBe(broken)
