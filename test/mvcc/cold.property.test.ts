@@ -6,13 +6,14 @@ import { describe, expect, it } from 'vitest'
 
 import { codecs, residentOf } from '../../src/codecs/index.ts'
 import { ALL, type Bounds, encodeKey, resolveRange } from '../../src/keys/index.ts'
-import { Engine } from '../../src/mvcc/engine.ts'
+import type { Engine } from '../../src/mvcc/engine.ts'
 import type { TableStore } from '../../src/mvcc/store.ts'
 import type { Txn } from '../../src/mvcc/transaction.ts'
 import { DELETE, SET } from '../../src/mvcc/write-set.ts'
 import { MemoryRun } from '../../src/runs/memory-run.ts'
 import { ColdTier } from '../../src/runs/tier.ts'
 import { Random, runs } from '../support/random.ts'
+import { bareEngine, drain, specOf } from './fixtures.ts'
 
 const TABLE = 7
 const KEYS = 24
@@ -78,27 +79,9 @@ class World {
     for (let i = 0; i < KEYS; i += 2) this.model.set(`k${String(i).padStart(2, '0')}`, i)
     const tail = runOf(this.model, ['k01', 'k03'], this.written)
     this.tier = new ColdTier(tail, [], FIRST)
-    this.engine = new Engine({
-      firstSequence: FIRST,
-      now: () => 0,
-      random: () => 0.5,
-      graphCap: 100,
-      vacuumIntervalMs: 50,
-      maxTransactionAgeMs: Infinity,
-      maxSnapshotAgeMs: Infinity,
-      feedBytes: 1 << 20,
-      timeMs: () => 0,
-      disk: { log: null, tier: this.tier },
-    })
-    const spec = {
-      name: 'table',
-      id: TABLE,
-      resident,
-      merge: undefined,
-      sizeOf: undefined,
-      maplet: { capacity: 0, falsePositiveRate: 0.001, autoResize: true },
-    }
-    this.store = this.engine.addTable(spec, {
+    const disk = { log: null, tier: this.tier }
+    this.engine = bareEngine({ firstSequence: FIRST, graphCap: 100, vacuumIntervalMs: 50, disk })
+    this.store = this.engine.addTable(specOf('table', undefined, TABLE), {
       table: this.engine.tierTable(TABLE),
       empty: false,
       size: this.model.size,
@@ -211,12 +194,6 @@ class World {
     expect(this.store.size).toBe(this.model.size)
     expect(this.store.bytes).toBe(this.model.size * 10)
   }
-}
-
-function drain(cursor: { next(): boolean; key: unknown; value: unknown }): [unknown, unknown][] {
-  const found: [unknown, unknown][] = []
-  while (cursor.next()) found.push([cursor.key, cursor.value])
-  return found
 }
 
 describe('a table that is partly on disk', () => {

@@ -8,13 +8,14 @@ import { describe, expect, it } from 'vitest'
 import { codecs, residentOf } from '../../src/codecs/index.ts'
 import { ALL, type Bounds, encodeKey, type Key, resolveRange } from '../../src/keys/index.ts'
 import type { BaseHold, BaseScan, BaseTable } from '../../src/mvcc/base.ts'
-import { Engine } from '../../src/mvcc/engine.ts'
+import type { Engine } from '../../src/mvcc/engine.ts'
 import type { TableStore } from '../../src/mvcc/store.ts'
 import type { Txn } from '../../src/mvcc/transaction.ts'
 import { DELETE, SET } from '../../src/mvcc/write-set.ts'
 import { MemoryRun } from '../../src/runs/memory-run.ts'
 import { ColdTier } from '../../src/runs/tier.ts'
 import { Random, runs } from '../support/random.ts'
+import { bareEngine, drain, specOf } from './fixtures.ts'
 
 const TABLE = 7
 const FIRST = 100
@@ -89,26 +90,9 @@ class World {
     const share = isEmpty ? 0 : 0.5
     for (let key = 0; key < keys; key++) if (random.chance(share)) this.model.set(key, key)
     this.tier = new ColdTier(this.runOf(), [], FIRST)
-    this.engine = new Engine({
-      firstSequence: FIRST,
-      now: () => 0,
-      random: () => 0.5,
-      graphCap: 100,
-      vacuumIntervalMs: 50,
-      maxTransactionAgeMs: Infinity,
-      maxSnapshotAgeMs: Infinity,
-      feedBytes: 1 << 20,
-      timeMs: () => NOW,
-      disk: { log: null, tier: this.tier },
-    })
-    const spec = {
-      name: 'table',
-      id: TABLE,
-      resident,
-      merge: undefined,
-      sizeOf: undefined,
-      maplet: { capacity: 0, falsePositiveRate: 0.001, autoResize: true },
-    }
+    const disk = { log: null, tier: this.tier }
+    this.engine = bareEngine({ firstSequence: FIRST, graphCap: 100, vacuumIntervalMs: 50, timeMs: () => NOW, disk })
+    const spec = specOf('table', undefined, TABLE)
     this.base = new Watched(this.engine.tierTable(TABLE))
     const { size } = this.model
     this.store = this.engine.addTable(spec, { table: this.base, empty: isEmpty, size, bytes: size * 10 })
@@ -251,12 +235,6 @@ class World {
     this.verify()
     expect(drain(this.engine.beginSnapshot().view(this.store).scan(ALL, 'value'))).toEqual(this.expected(ALL))
   }
-}
-
-function drain(cursor: Cursor): [unknown, unknown][] {
-  const found: [unknown, unknown][] = []
-  while (cursor.next()) found.push([cursor.key, cursor.value])
-  return found
 }
 
 describe('leaves that are complete', () => {

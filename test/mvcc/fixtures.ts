@@ -9,10 +9,11 @@ import type { SnapshotSet } from '../../src/mvcc/snapshots.ts'
 import { TableStore, type TableSpec } from '../../src/mvcc/store.ts'
 import { DELETE, Pending, SET } from '../../src/mvcc/write-set.ts'
 
-function specOf(name = 'table', merge?: MergeOperator<unknown, never>): TableSpec {
+/** A table of anything under any keys. */
+export function specOf(name = 'table', merge?: MergeOperator<unknown, never>, id = 0): TableSpec {
   return {
     name,
-    id: 0,
+    id,
     resident: residentOf(codecs.structured()),
     merge,
     sizeOf: undefined,
@@ -24,12 +25,9 @@ export function makeStore(): TableStore {
   return new TableStore(specOf(), null, [], () => 0)
 }
 
-export function makeEngine(options: Partial<EngineOptions> = {}): {
-  engine: Engine
-  store: TableStore
-  sums: TableStore
-} {
-  const engine = new Engine({
+/** An engine in memory, without tables, whose time stands still. */
+export function bareEngine(options: Partial<EngineOptions> = {}): Engine {
+  return new Engine({
     firstSequence: 0,
     now: () => 0,
     timeMs: () => 0,
@@ -42,9 +40,24 @@ export function makeEngine(options: Partial<EngineOptions> = {}): {
     disk: null,
     ...options,
   })
+}
+
+export function makeEngine(options: Partial<EngineOptions> = {}): {
+  engine: Engine
+  store: TableStore
+  sums: TableStore
+} {
+  const engine = bareEngine(options)
   const store = engine.addTable(specOf(), null)
   const sums = engine.addTable(specOf('sums', merges.sum), null)
   return { engine, store, sums }
+}
+
+/** What a scan that has not ended finds. */
+export function drain(cursor: { next(): boolean; readonly key: Key; readonly value: unknown }): [Key, unknown][] {
+  const found: [Key, unknown][] = []
+  while (cursor.next()) found.push([cursor.key, cursor.value])
+  return found
 }
 
 /** Puts a value (undefined: a tombstone) in place as commit `sequence`, as the engine does; returns the entry id. */

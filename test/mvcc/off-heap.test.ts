@@ -8,7 +8,7 @@ import { Engine } from '../../src/mvcc/engine.ts'
 import type { TableStore } from '../../src/mvcc/store.ts'
 import type { Txn } from '../../src/mvcc/transaction.ts'
 import { DELETE, SET } from '../../src/mvcc/write-set.ts'
-import { makeEngine } from './fixtures.ts'
+import { makeEngine, specOf } from './fixtures.ts'
 
 const append: MergeOperator<Uint8Array, Uint8Array> = {
   identity: new Uint8Array(0),
@@ -19,14 +19,7 @@ const append: MergeOperator<Uint8Array, Uint8Array> = {
 class World {
   readonly engine: Engine = makeEngine().engine
   readonly store: TableStore = this.engine.addTable(
-    {
-      name: 'blobs',
-      id: 2,
-      resident: residentOf(codecs.bytes()) as never,
-      merge: append,
-      sizeOf: undefined,
-      maplet: { capacity: 0, falsePositiveRate: 0.001, autoResize: true },
-    },
+    { ...specOf('blobs', append as never, 2), resident: residentOf(codecs.bytes()) as never },
     null,
   )
 

@@ -1,10 +1,10 @@
 /** What the sweeper takes, when, and what it leaves alone. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 
-import { codecs, residentOf } from '../../src/codecs/index.ts'
-import { Engine, type EngineOptions } from '../../src/mvcc/engine.ts'
+import type { Engine, EngineOptions } from '../../src/mvcc/engine.ts'
 import { type TableStore } from '../../src/mvcc/store.ts'
 import { DELETE, SET } from '../../src/mvcc/write-set.ts'
+import { bareEngine, specOf } from './fixtures.ts'
 
 const START = 1_000_000
 
@@ -18,30 +18,8 @@ interface World {
 
 function world(options: Partial<EngineOptions> = {}): World {
   const time = { ms: START }
-  const engine = new Engine({
-    firstSequence: 0,
-    now: () => 0,
-    timeMs: () => time.ms,
-    random: () => 0.5,
-    graphCap: 1000,
-    vacuumIntervalMs: null,
-    maxTransactionAgeMs: Infinity,
-    maxSnapshotAgeMs: Infinity,
-    feedBytes: 1 << 20,
-    disk: null,
-    ...options,
-  })
-  const store = engine.addTable(
-    {
-      name: 'table',
-      id: 0,
-      resident: residentOf(codecs.structured()),
-      merge: undefined,
-      sizeOf: undefined,
-      maplet: { capacity: 0, falsePositiveRate: 0.001, autoResize: true },
-    },
-    null,
-  )
+  const engine = bareEngine({ timeMs: () => time.ms, ...options })
+  const store = engine.addTable(specOf(), null)
   const commits: { sequence: number; keys: number }[] = []
   engine.listener = {
     committed: (sequence, keys) => void commits.push({ sequence, keys }),
