@@ -3,7 +3,7 @@
  * and commits that wait for the log, against the same oracle as in memory. Each session ends in a close, a death or a
  * loss of power, after which the next one must find a moment of the model that holds all that was acknowledged.
  */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { Transaction, VarveError } from '../../src/index.ts'
 import { GarbageQueue } from '../../src/mvcc/garbage.ts'
 import { TableStore } from '../../src/mvcc/store.ts'
@@ -11,6 +11,7 @@ import { Txn } from '../../src/mvcc/transaction.ts'
 import { MemoryRun } from '../../src/runs/memory-run.ts'
 import { ColdTable, ColdTier, type ColdVersion } from '../../src/runs/tier.ts'
 import { LogWriter } from '../../src/wal/writer.ts'
+import { breakMethod, type Breakable, type Method, nothing } from '../support/break.ts'
 import { DiskEngine } from '../support/history-disk.ts'
 import { type Draw, ENDINGS, sampleOnDisk, type SamplePlan } from '../support/history-disk-sample.ts'
 import {
@@ -18,7 +19,7 @@ import {
   ITERATOR,
   type Mix,
   pointOps,
-  randomProgram,
+  randomPrograms,
   SAFE,
   scanOps,
   SERIALIZABLE,
@@ -27,7 +28,8 @@ import {
 } from '../support/history-generate.ts'
 import { LongHistory, type Workload } from '../support/history-long.ts'
 import type { Level, Op, Value } from '../support/history-model.ts'
-import { type Program, Tally } from '../support/history.ts'
+import { expectFlawless } from '../support/history-sample.ts'
+import type { Program } from '../support/history.ts'
 import { Random, runs, seed } from '../support/random.ts'
 
 async function sample(
@@ -38,9 +40,7 @@ async function sample(
   plan?: SamplePlan,
 ): Promise<void> {
   const { tally, counts } = await sampleOnDisk(new Random(name), histories, keys, draw, plan)
-  console.log(`${name} (seed ${seed}): ${tally.summary()}; ${counts.summary()}`)
-  expect(tally.reports.join('\n\n')).toBe('')
-  expect(tally.faults).toEqual(new Tally().faults)
+  expectFlawless(`${name} (seed ${seed})`, tally, `; ${counts.summary()}`)
   expect(counts.acknowledged).toBeGreaterThan(histories / 2)
   expect(counts.cold).toBeGreaterThanOrEqual(histories)
   if (histories < 200) return
@@ -55,7 +55,7 @@ const levels = [...Array.from({ length: 5 }, () => SERIALIZABLE), TRACKED, TRACK
 const drawing =
   (count: number, mix: Mix): Draw =>
   (random) =>
-    Array.from({ length: count }, () => randomProgram(mix, random))
+    randomPrograms(count, mix, random)
 
 const COMING_AND_GOING: Mix = {
   keys: ['x', 'y'],
@@ -238,25 +238,9 @@ describe('marks over what is on disk', () => {
 
 /** With one part of what lies between memory and disk broken, the histories above must bring it to light. */
 describe('what these histories miss', () => {
-  type Method = (this: never, ...args: never[]) => unknown
-  const restore: (() => void)[] = []
-  afterEach(() => {
-    for (const mend of restore.splice(0)) mend()
-  })
-
-  function replace(of: { readonly prototype: object }, method: string, broken: (original: Method) => Method): void {
-    const prototype = of.prototype as Record<string, Method>
-    const original = prototype[method]
-    if (original === undefined) throw new Error(`there is no ${method} to break`)
-    prototype[method] = broken(original)
-    restore.push(() => (prototype[method] = original))
-  }
-
-  const nothing = (): Method => () => undefined
-
   const MUTANTS: readonly (readonly [
     name: string,
-    of: { readonly prototype: object },
+    of: Breakable,
     method: string,
     broken: (original: Method) => Method,
   ])[] = [
@@ -313,7 +297,7 @@ describe('what these histories miss', () => {
 
   it('is not that a deletion is forgotten while a transaction reads an older version of the disk', async () => {
     expect(await scansAcrossCheckpoint()).toEqual([])
-    replace(
+    breakMethod(
       ColdTier,
       'settleFloor',
       () =>
@@ -325,14 +309,14 @@ describe('what these histories miss', () => {
   })
 
   it('is not that a transaction which only read does not wait for what it saw', { timeout: 120_000 }, async () => {
-    const original = Object.getOwnPropertyDescriptor(Txn.prototype, 'extent')!
-    Object.defineProperty(Txn.prototype, 'extent', {
-      ...original,
-      get(this: Txn): number {
-        return this.committedAt
-      },
-    })
-    restore.push(() => Object.defineProperty(Txn.prototype, 'extent', original))
+    breakMethod(
+      Txn,
+      'extent',
+      () =>
+        function (this: Txn): number {
+          return this.committedAt
+        },
+    )
     const draw = drawing(3, COMING_AND_GOING)
     const sampled = sampleOnDisk(new Random('readers'), 3000, COMING_AND_GOING.keys, draw, { perDatabase: 3 })
     await expect(sampled).rejects.toThrow(/acknowledged up to/)
@@ -340,7 +324,7 @@ describe('what these histories miss', () => {
 
   for (const [name, of, method, broken] of MUTANTS) {
     it(`is not that ${name}`, { timeout: 120_000 }, async () => {
-      replace(of, method, broken)
+      breakMethod(of, method, broken)
       const draw = drawing(3, COMING_AND_GOING)
       const found = await sampleOnDisk(new Random(name), 3000, COMING_AND_GOING.keys, draw, { perDatabase: 10 }).then(
         ({ tally }) => tally.reports[0],

@@ -2,9 +2,10 @@
  * Isolation while memory is kept small. In memory an eviction is a transaction of the engine that deletes, and whoever needs an
  * old value that went with it is told so; over a disk nobody can tell that anything leaves memory. The oracle is the same.
  */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Engine } from '../../src/mvcc/engine.ts'
 import { Evictor } from '../../src/mvcc/evictor.ts'
+import { breakMethod, type Method } from '../support/break.ts'
 import { EvictingEngine, type Plan } from '../support/history-evicting.ts'
 import { DiskCounts, DiskEngine } from '../support/history-disk.ts'
 import { sampleOnDisk } from '../support/history-disk-sample.ts'
@@ -12,14 +13,14 @@ import {
   COMPOSITES,
   ITERATOR,
   type Mix,
-  randomProgram,
-  randomSchedule,
+  randomPrograms,
   SAFE,
   SERIALIZABLE,
   SNAPSHOT,
   TRACKED,
 } from '../support/history-generate.ts'
 import { Driver, Tally } from '../support/history.ts'
+import { expectFlawless, expectNoAnomaly, runRandom } from '../support/history-sample.ts'
 import { LongHistory } from '../support/history-long.ts'
 import { Random, runs, seed } from '../support/random.ts'
 
@@ -43,27 +44,40 @@ const MIXES: readonly (readonly [name: string, count: number, mix: Mix])[] = [
   ['calls that read and write', 3, { keys: ['x', 'X', 'y'], length: [1, 4], levels: LEVELS, writes: COMPOSITES }],
 ]
 
-async function sampleInMemory(name: string, plan: Plan, count: number, mix: Mix, histories: number): Promise<Tally> {
+/** Runs histories until one goes wrong, 40 of them in one database. */
+async function runInMemory(
+  name: string,
+  plan: Plan,
+  count: number,
+  mix: Mix,
+  initial: readonly string[],
+  histories: number,
+  end: (engine: EvictingEngine) => Promise<void>,
+): Promise<Tally> {
   const random = new Random(name)
   const tally = new Tally()
   for (let left = histories; left > 0 && tally.reports.length === 0; left -= 40) {
     const engine = new EvictingEngine(plan, mix.keys, random.fork())
-    const driver = new Driver(engine, mix.keys, mix.keys.slice(0, mix.keys.length >> 1), tally)
+    const driver = new Driver(engine, mix.keys, initial, tally)
     await engine.watched(async () => {
-      for (let at = 0; at < Math.min(left, 40) && tally.reports.length === 0; at++) {
-        const programs = Array.from({ length: count }, () => randomProgram(mix, random))
-        await driver.run(programs, randomSchedule(programs, random))
-      }
+      for (let at = 0; at < Math.min(left, 40) && tally.reports.length === 0; at++)
+        await runRandom(driver, count, mix, random)
     })
-    expect((await engine.database.check()).problems).toEqual([])
-    await engine.database.close()
+    await end(engine)
   }
+  return tally
+}
+
+async function endSoundly({ database }: EvictingEngine): Promise<void> {
+  expect((await database.check()).problems).toEqual([])
+  await database.close()
+}
+
+async function sampleInMemory(name: string, plan: Plan, count: number, mix: Mix, histories: number): Promise<Tally> {
+  const initial = mix.keys.slice(0, mix.keys.length >> 1)
+  const tally = await runInMemory(name, plan, count, mix, initial, histories, endSoundly)
   const { evicted, outdated, tooLarge } = tally
-  console.log(
-    `${name} (seed ${seed}): ${tally.summary()}; evicted ${evicted}, too old ${outdated}, no room ${tooLarge}`,
-  )
-  expect(tally.reports.join('\n\n')).toBe('')
-  expect(tally.faults).toEqual(new Tally().faults)
+  expectFlawless(`${name} (seed ${seed})`, tally, `; evicted ${evicted}, too old ${outdated}, no room ${tooLarge}`)
   return tally
 }
 
@@ -96,13 +110,10 @@ describe('in memory', () => {
     const engine = new EvictingEngine({ eviction: 'manual', byName: 0.3, graphCap: 2 }, mix.keys, random.fork())
     const driver = new Driver(engine, mix.keys, [], tally)
     await engine.watched(async () => {
-      for (let i = runs(300); i > 0; i--) {
-        const programs = Array.from({ length: count }, () => randomProgram(mix, random))
-        await driver.run(programs, randomSchedule(programs, random))
-      }
+      for (let i = runs(300); i > 0; i--) await runRandom(driver, count, mix, random)
     })
     // What is refused for want of nodes is no fault here; anything else is.
-    expect({ ...tally.faults, 'needless abort': 0 }).toEqual(new Tally().faults)
+    expectNoAnomaly('evicting with a small graph', tally)
     expect((await engine.database.check()).problems).toEqual([])
   })
 })
@@ -117,12 +128,10 @@ describe('on disk', () => {
         random,
         histories,
         mix.keys,
-        (draws) => Array.from({ length: count }, () => randomProgram(mix, draws)),
+        (draws) => randomPrograms(count, mix, draws),
         { workRate: 0.12, limit: { maxMemoryBytes: 6000, eviction } },
       )
-      console.log(`spilled ${name} (seed ${seed}): ${tally.summary()}; ${counts.summary()}`)
-      expect(tally.reports.join('\n\n')).toBe('')
-      expect(tally.faults).toEqual(new Tally().faults)
+      expectFlawless(`spilled ${name} (seed ${seed})`, tally, `; ${counts.summary()}`)
       expect([tally.outdated, tally.tooLarge]).toEqual([0, 0])
       expect(counts.evicted).toBeGreaterThan(histories / 10)
     })
@@ -153,20 +162,6 @@ describe('long histories on disk', () => {
 
 /** With one condition of eviction broken, the histories above must bring it to light. */
 describe('what these histories miss', () => {
-  type Method = (this: never, ...args: never[]) => unknown
-  const restore: (() => void)[] = []
-  afterEach(() => {
-    for (const mend of restore.splice(0)) mend()
-  })
-
-  function replace(of: { readonly prototype: object }, method: string, broken: Method): void {
-    const prototype = of.prototype as Record<string, Method>
-    const original = prototype[method]
-    if (original === undefined) throw new Error(`there is no ${method} to break`)
-    prototype[method] = broken
-    restore.push(() => (prototype[method] = original))
-  }
-
   /** Sees of a chunk what {@link Evictor} sees. */
   interface ChunkInside {
     readonly pins: Uint32Array | null
@@ -194,13 +189,11 @@ describe('what these histories miss', () => {
   const BUSY: Mix = { keys: ['x', 'X', 'y', 'z'], length: [2, 5], levels: LEVELS }
 
   async function onDisk(name: string): Promise<string | undefined> {
-    return sampleOnDisk(
-      new Random(name),
-      3000,
-      BUSY.keys,
-      (random) => Array.from({ length: 4 }, () => randomProgram(BUSY, random)),
-      { perDatabase: 10, workRate: 0.25, limit: { maxMemoryBytes: 6000, eviction: 'random' } },
-    ).then(
+    return sampleOnDisk(new Random(name), 3000, BUSY.keys, (random) => randomPrograms(4, BUSY, random), {
+      perDatabase: 10,
+      workRate: 0.25,
+      limit: { maxMemoryBytes: 6000, eviction: 'random' },
+    }).then(
       ({ tally }) => tally.reports[0],
       (error: unknown) => String(error),
     )
@@ -211,33 +204,22 @@ describe('what these histories miss', () => {
     ['what somebody has read leaves', 'reads'],
     ['what is not on disk leaves', 'base'],
   ])('is not that on disk %s', { timeout: 120_000 }, async (name, condition) => {
-    replace(Evictor, 'mayLeave', without(condition))
+    breakMethod(Evictor, 'mayLeave', () => without(condition))
     expect(await onDisk(name)).toBeDefined()
   })
 
-  async function inMemory(name: string): Promise<Tally> {
-    const random = new Random(name)
-    const tally = new Tally()
-    for (let left = 3000; left > 0 && tally.reports.length === 0; left -= 40) {
-      const engine = new EvictingEngine({ eviction: 'manual', byName: 0.4 }, BUSY.keys, random.fork())
-      const driver = new Driver(engine, BUSY.keys, BUSY.keys, tally)
-      await engine.watched(async () => {
-        for (let at = 0; at < 40 && tally.reports.length === 0; at++) {
-          const programs = Array.from({ length: 4 }, () => randomProgram(BUSY, random))
-          await driver.run(programs, randomSchedule(programs, random))
-        }
-      })
-    }
-    return tally
+  function inMemory(name: string): Promise<Tally> {
+    const plan: Plan = { eviction: 'manual', byName: 0.4 }
+    return runInMemory(name, plan, 4, BUSY, BUSY.keys, 3000, async () => {})
   }
 
   it('is not that in memory an eviction leaves no trace in the graph', { timeout: 120_000 }, async () => {
-    replace(Engine, 'certifyBlind', () => null)
+    breakMethod(Engine, 'certifyBlind', () => () => null)
     expect((await inMemory('traceless')).reports).not.toEqual([])
   })
 
   it('is not that in memory what is evicted vanishes from snapshots', { timeout: 120_000 }, async () => {
-    replace(Evictor, 'isUnseen', () => true)
+    breakMethod(Evictor, 'isUnseen', () => () => true)
     expect((await inMemory('vanishing')).reports).not.toEqual([])
   })
 })

@@ -8,14 +8,13 @@ import { Certifier } from '../../src/mvcc/certifier.ts'
 import { Sweeper } from '../../src/mvcc/sweeper.ts'
 import { TableStore } from '../../src/mvcc/store.ts'
 import { TableView } from '../../src/mvcc/transaction.ts'
+import { breakMethod, type Breakable, type Method } from '../support/break.ts'
 import { Clock, openOnDisk, openTimed, randomHistory, randomState, run } from '../support/history-expiry-run.ts'
 import { Random, runs } from '../support/random.ts'
 
-type Method = (this: never, ...args: never[]) => unknown
-
 interface Mutant {
   readonly name: string
-  readonly of: { readonly prototype: object }
+  readonly of: Breakable
   readonly method: string
   readonly broken: (original: Method) => Method
   readonly onDisk?: boolean
@@ -93,13 +92,7 @@ async function firstFault(onDisk: boolean): Promise<string | undefined> {
 
 describe('is found out', () => {
   it.each(mutants)('$name', { timeout: 120_000 }, async ({ of, method, broken, onDisk = false }) => {
-    const original = Reflect.get(of.prototype, method) as Method
-    expect(original).toBeTypeOf('function')
-    Reflect.set(of.prototype, method, broken(original))
-    try {
-      expect(await firstFault(onDisk)).toBeDefined()
-    } finally {
-      Reflect.set(of.prototype, method, original)
-    }
+    breakMethod(of, method, broken)
+    expect(await firstFault(onDisk)).toBeDefined()
   })
 })

@@ -6,18 +6,9 @@ import { describe, expect, it } from 'vitest'
 import type { Database, Key } from '../../src/index.ts'
 import { openWith } from '../../src/database.ts'
 import { DatabaseEngine } from '../support/history-database.ts'
-import {
-  COMPOSITES,
-  ITERATOR,
-  type Mix,
-  randomProgram,
-  randomSchedule,
-  SAFE,
-  SERIALIZABLE,
-  SNAPSHOT,
-  TRACKED,
-} from '../support/history-generate.ts'
+import { COMPOSITES, ITERATOR, type Mix, SAFE, SERIALIZABLE, SNAPSHOT, TRACKED } from '../support/history-generate.ts'
 import { identityOf, tableOf } from '../support/history-model.ts'
+import { expectFlawless, runRandom } from '../support/history-sample.ts'
 import { Driver, Tally } from '../support/history.ts'
 import { Random, runs } from '../support/random.ts'
 
@@ -80,13 +71,10 @@ async function sample(name: string, histories: number, count: number, mix: Mix):
     const engine = new ForkEngine(random.fork())
     const initial = KEYS.filter(() => random.chance(0.5))
     await engine.prepare(initial)
-    const programs = Array.from({ length: count }, () => randomProgram(mix, random))
-    await new Driver(engine, KEYS, initial, tally).run(programs, randomSchedule(programs, random))
+    await runRandom(new Driver(engine, KEYS, initial, tally), count, mix, random)
     await engine.end()
   }
-  console.log(`${name}: ${tally.summary()}`)
-  expect(tally.reports.join('\n\n')).toBe('')
-  expect(tally.faults).toEqual(new Tally().faults)
+  expectFlawless(name, tally)
   return tally
 }
 

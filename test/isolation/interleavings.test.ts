@@ -4,7 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { DatabaseEngine } from '../support/history-database.ts'
-import { Driver, type Program, stepsOf, Tally } from '../support/history.ts'
+import { Driver, type Program, stepsOf, type Tally } from '../support/history.ts'
 import type { Level, Op } from '../support/history-model.ts'
 import {
   COMPOSITES,
@@ -12,8 +12,6 @@ import {
   ITERATOR,
   type Mix,
   pointOps,
-  randomProgram,
-  randomSchedule,
   SAFE,
   scanOps,
   sequences,
@@ -21,6 +19,7 @@ import {
   SNAPSHOT,
   TRACKED,
 } from '../support/history-generate.ts'
+import { expectFlawless, expectNoAnomaly, runRandom } from '../support/history-sample.ts'
 import { Random, runs, seed } from '../support/random.ts'
 
 let engine: DatabaseEngine
@@ -34,12 +33,6 @@ afterEach(async () => {
   expect(report.problems).toEqual([])
   await engine.database.close()
 })
-
-function expectFlawless(what: string, tally: Tally): void {
-  console.log(`${what}: ${tally.summary()}`)
-  expect(tally.reports.join('\n\n')).toBe('')
-  expect(tally.faults).toEqual(new Tally().faults)
-}
 
 /** Runs every interleaving of every pair: the first of `first`, the second of `second`. */
 async function allPairs(driver: Driver, first: readonly Program[], second: readonly Program[]): Promise<void> {
@@ -118,10 +111,7 @@ describe('sampled interleavings', () => {
   async function sample(name: string, histories: number, count: number, mix: Mix, on = engine): Promise<Tally> {
     const random = new Random(name)
     const driver = new Driver(on, mix.keys, mix.keys.slice(0, mix.keys.length >> 1))
-    for (let i = 0; i < histories; i++) {
-      const programs = Array.from({ length: count }, () => randomProgram(mix, random))
-      await driver.run(programs, randomSchedule(programs, random))
-    }
+    for (let i = 0; i < histories; i++) await runRandom(driver, count, mix, random)
     return driver.tally
   }
 
@@ -182,8 +172,7 @@ describe('sampled interleavings', () => {
       const small = DatabaseEngine.with({ graphCap })
       const mix: Mix = { keys: ['x', 'X', 'y'], length: [1, 4], levels }
       const tally = await sample(`graph of ${graphCap}`, runs(2000), 6, mix, small)
-      console.log(`graph of ${graphCap}: ${tally.summary()}`)
-      expect({ ...tally.faults, 'needless abort': 0 }).toEqual(new Tally().faults)
+      expectNoAnomaly(`graph of ${graphCap}`, tally)
       needless += tally.faults['needless abort']
       expect(small.database.stats().transactions.graphFullConflicts).toBeGreaterThanOrEqual(
         tally.faults['needless abort'],

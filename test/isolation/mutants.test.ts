@@ -4,7 +4,7 @@
  * Each mutant replaces one method for the length of its test. A mutant that lives is a part of the certifier that nothing
  * here would miss, or one that is not needed.
  */
-import { afterEach, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { Certifier } from '../../src/mvcc/certifier.ts'
 import { Engine } from '../../src/mvcc/engine.ts'
 import type { GarbageQueue } from '../../src/mvcc/garbage.ts'
@@ -18,27 +18,17 @@ import { TableStore } from '../../src/mvcc/store.ts'
 import { Summary } from '../../src/mvcc/summary.ts'
 import { TableView, Txn } from '../../src/mvcc/transaction.ts'
 import type { MergeGroup } from '../../src/mvcc/version.ts'
+import { breakMethod, type Breakable, type Method, nothing } from '../support/break.ts'
 import { DatabaseEngine } from '../support/history-database.ts'
 import { Driver, type Fault, Tally } from '../support/history.ts'
-import {
-  COMPOSITES,
-  ITERATOR,
-  type Mix,
-  randomProgram,
-  randomSchedule,
-  SAFE,
-  SERIALIZABLE,
-  SNAPSHOT,
-  TRACKED,
-} from '../support/history-generate.ts'
+import { COMPOSITES, ITERATOR, type Mix, SAFE, SERIALIZABLE, SNAPSHOT, TRACKED } from '../support/history-generate.ts'
+import { runRandom } from '../support/history-sample.ts'
 import { LongHistory, type Workload } from '../support/history-long.ts'
 import { Random } from '../support/random.ts'
 
-type Method = (this: never, ...args: never[]) => unknown
-
 interface Mutant {
   readonly name: string
-  readonly of: { readonly prototype: object }
+  readonly of: Breakable
   readonly method: string
   /** The new method, given the old one. */
   readonly broken: (original: Method) => Method
@@ -48,7 +38,6 @@ interface Mutant {
   readonly graphCap?: number
 }
 
-const nothing = (): Method => () => undefined
 const always =
   (value: unknown): (() => Method) =>
   () =>
@@ -309,18 +298,6 @@ const MUTANTS: readonly Mutant[] = [
 ]
 
 /** Replaces a method or a getter; the way back. */
-function breakIt({ of: { prototype }, method, broken }: Mutant): () => void {
-  const descriptor = Object.getOwnPropertyDescriptor(prototype, method)
-  if (descriptor === undefined) throw new Error(`there is no ${method} to break any more`)
-  const value: unknown = descriptor.value
-  if (typeof value === 'function') {
-    Object.defineProperty(prototype, method, { ...descriptor, value: broken(value as Method) })
-  } else {
-    Object.defineProperty(prototype, method, { ...descriptor, get: always(true)() })
-  }
-  return () => Object.defineProperty(prototype, method, descriptor)
-}
-
 const LEVELS = [SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, SERIALIZABLE, TRACKED, SAFE, ITERATOR]
 
 const MIXES: readonly (readonly [count: number, mix: Mix])[] = [
@@ -360,8 +337,7 @@ async function histories(wanted: readonly Fault[], most: number, injected: { gra
       const engine = DatabaseEngine.with(injected)
       const driver = new Driver(engine, mix.keys, mix.keys.slice(1), tally)
       for (let i = 0; i < 200 && !found(); i++) {
-        const programs = Array.from({ length: count }, () => randomProgram(mix, random))
-        await driver.run(programs, randomSchedule(programs, random))
+        await runRandom(driver, count, mix, random)
       }
       if (found()) return tally.histories
       const tolerated: Fault[] = wanted.includes('needless abort') ? [] : ['needless abort']
@@ -374,16 +350,9 @@ async function histories(wanted: readonly Fault[], most: number, injected: { gra
 }
 
 describe('a broken certifier is found out', () => {
-  let mend = () => {}
-
-  afterEach(() => {
-    mend()
-    mend = () => {}
-  })
-
   for (const mutant of MUTANTS) {
     it(`when ${mutant.name}`, { timeout: 60_000 }, async () => {
-      mend = breakIt(mutant)
+      breakMethod(mutant.of, mutant.method, mutant.broken)
       const injected = mutant.graphCap === undefined ? {} : { graphCap: mutant.graphCap }
       const took = await histories([mutant.fault].flat(), 20_000, injected)
       console.log(`${mutant.name}: ${took} histories`)

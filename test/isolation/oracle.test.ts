@@ -3,7 +3,7 @@ import { Driver, type Fault, type Program, type Result, stepsOf, Tally } from '.
 import { commutes } from '../support/history-model.ts'
 import {
   type Mix,
-  randomProgram,
+  randomPrograms,
   randomSchedule,
   SAFE,
   SERIALIZABLE,
@@ -165,7 +165,7 @@ async function examine(
   const random = new Random(`toy ${policy}`)
   const driver = new Driver(new ToyEngine(policy), KEYS, ['x', 'X'])
   for (let i = 0; i < histories; i++) {
-    const programs = Array.from({ length: random.between(2, 4) }, () => randomProgram(mix, random))
+    const programs = randomPrograms(random.between(2, 4), mix, random)
     const result = await driver.run(programs, randomSchedule(programs, random))
     seen?.(result, programs)
   }
@@ -255,7 +255,7 @@ describe('the graph means what it says', () => {
     const mix = { ...MIX, levels: [SERIALIZABLE] }
     let replayed = 0
     for (let i = 0; i < runs(8000); i++) {
-      const programs = Array.from({ length: random.between(2, 4) }, () => randomProgram(mix, random))
+      const programs = randomPrograms(random.between(2, 4), mix, random)
       const result = await driver.run(programs, randomSchedule(programs, random))
       if (result.faulty) continue
       const order = serialOrder(result.committed)

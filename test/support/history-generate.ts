@@ -71,7 +71,7 @@ export const SAFE: Level = { readOnly: 'safe' }
 export const ITERATOR: Level = { iterator: true }
 
 /** A random program, savepoints and slow scans included. */
-export function randomProgram(mix: Mix, random: Random): Program {
+function randomProgram(mix: Mix, random: Random): Program {
   const level = random.pick(mix.levels)
   if (level.iterator === true) return { ...level, ops: randomIteration(mix.keys, random) }
   const { reads = READS, writes = WRITES } = mix
@@ -82,6 +82,11 @@ export function randomProgram(mix: Mix, random: Random): Program {
   if (level.readOnly === undefined && random.chance(0.1)) addSavepoint(ops, random)
   if (random.chance(0.15)) addCursor(ops, mix.keys, random)
   return { ...level, ops, ...(random.chance(0.03) ? { end: 'rollback' as const } : {}) }
+}
+
+/** So many random programs. */
+export function randomPrograms(count: number, mix: Mix, random: Random): Program[] {
+  return Array.from({ length: count }, () => randomProgram(mix, random))
 }
 
 function randomIteration(keys: readonly string[], random: Random): Op[] {
