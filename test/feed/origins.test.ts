@@ -57,6 +57,20 @@ describe('eviction in memory', () => {
     expect(evicted).toBeGreaterThan(0)
     expect(copy).toEqual(new Map(db.handle().entries()))
   })
+
+  it('leaves a fork without what was there, and its changes say so', async () => {
+    const db = open<string, string>({ maxMemoryBytes: 1e6 })
+    for (const key of ['a', 'b']) await db.handle().set(key, 'old')
+    const fork = db.fork()
+    expect(db.handle().evict('a')).toBe(true)
+    const changes = fork.handle().watch({}, { before: true })
+    for (const key of ['a', 'b']) await fork.handle().set(key, 'new')
+    const [lost, known] = await take(changes, 2)
+    expect(lost).toMatchObject({ key: 'a', kind: 'set', value: 'new' })
+    expect(lost).not.toHaveProperty('before')
+    expect(known).toMatchObject({ key: 'b', before: 'old' })
+    await fork.close()
+  })
 })
 
 describe('values outside of the heap', () => {

@@ -236,6 +236,41 @@ describe('whatever is found', () => {
   })
 })
 
+/** A disk with what another one has, but for its lock. */
+function copyOf(disk: SimulatedStorage): SimulatedStorage {
+  const copy = new SimulatedStorage({ seed: 15 })
+  for (const directory of ['/data', PATH]) copy.plant(directory, 'directory')
+  for (const path of disk.files(PATH)) if (!path.includes('lock')) copy.plant(path, disk.contents(path))
+  return copy
+}
+
+describe('a file of the past of another life of the same database', () => {
+  it('is not taken for that of this one: both went on from one copy, with the same numbers', async () => {
+    const disk = new SimulatedStorage({ seed: 14 })
+    let db = await open(disk, { bytes: 1e9 })
+    const start = db.cursor
+    await fill(db, 100)
+    await db.close()
+    const other = copyOf(disk)
+    // One of them is opened once more, so that they are told apart by their epochs.
+    await (await open(other, { bytes: 1e9 })).close()
+    for (const storage of [disk, other]) {
+      db = await open(storage, { bytes: 1e9 })
+      await fill(db, 400)
+      await db.close()
+    }
+    const number = (path: string): string | undefined => /past-(\d+)-/.exec(path)?.[1]
+    const own = past(other).sort().at(-3) as string
+    const strange = past(disk).find((path) => number(path) === number(own)) as string
+    other.plant(own, disk.contents(strange))
+    db = await open(other, { bytes: 1e9 })
+    const error = await failure(() => db.changes({ from: start }).next())
+    expect(error).toMatchObject({ code: 'SNAPSHOT_TOO_OLD' })
+    const oldest = Number(/that of commit (\d+)/.exec(error.message)?.[1])
+    expect(await sequences(db, { ...start, sequence: oldest })).toEqual(upTo(oldest + 1, 500))
+  })
+})
+
 describe('a reader that falls behind the ring', () => {
   it('goes on from the log, misses nothing, and comes back to the ring', async () => {
     const disk = new SimulatedStorage({ seed: 9 })

@@ -351,6 +351,22 @@ describe('on disk', () => {
     expect((await db.check()).problems).toEqual([])
   })
 
+  it('a commit waits for the disk where that is what takes its room, and others hold the rest', async () => {
+    const db = await onDisk({ maxMemoryBytes: 400_000 })
+    const write = (tx: { set(key: string, value: string): void }, name: string, count: number): void => {
+      for (let i = 0; i < count; i++) tx.set(`${name}${i}`, 'x'.repeat(900))
+    }
+    await db.handle().transaction((tx) => write(tx, 'read', 100))
+    await db.checkpoint()
+    db.handle().transactionSync((tx) => write(tx, 'first', 120))
+    // What an open transaction has read stays, so that only what is not on disk yet can make room, once it is.
+    const reader = db.handle().begin()
+    for (let i = 0; i < 100; i++) reader.get(`read${i}`)
+    await db.handle().transaction((tx) => write(tx, 'second', 120))
+    expect(db.handle().size).toBe(340)
+    reader.rollback()
+  })
+
   it('writes in the order in which they were made, though they waited for room', async () => {
     const db = await onDisk({ maxMemoryBytes: 30_000 })
     const handle = db.handle()

@@ -39,4 +39,19 @@ describe('DirtyLedger', () => {
       expect(ledger.bytes).toBe(0)
     }
   })
+
+  it('D2: puts small commits together, so that there are few spans to search', () => {
+    const ledger = new DirtyLedger(0, 1000)
+    for (let sequence = 1; sequence <= 30; sequence++) ledger.count(sequence, 100)
+    // Spans of ten commits each, which go as a whole.
+    for (const [settled, bytes] of [
+      [9, 3000],
+      [10, 2000],
+      [29, 1000],
+      [30, 0],
+    ] as const) {
+      ledger.settle(settled)
+      expect(ledger.bytes).toBe(bytes)
+    }
+  })
 })

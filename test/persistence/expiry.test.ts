@@ -1,9 +1,10 @@
 /** Expiry over restarts, deaths, checkpoints and merges; what is swept on disk without having been read. */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 
 import { type Injected, openWith } from '../../src/database.ts'
-import { type Database, type DatabaseOptions, table } from '../../src/index.ts'
+import { type Database, type DatabaseOptions, table, VarveError } from '../../src/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import { LogWriter } from '../../src/wal/writer.ts'
 import { Random, runs } from '../support/random.ts'
 import { Directory } from './directory.ts'
 
@@ -176,6 +177,23 @@ describe('the sweeper on disk', () => {
     await db.vacuum()
     expect([...db.handle().keys()]).toEqual(['e1', 'e2', 'e3', 'e5'])
     expect(db.handle().size).toBe(4)
+    await checkAndClose(db)
+  })
+
+  it('takes later what it could not write down, and has changed nothing meanwhile', async () => {
+    const machine = world()
+    const db = await machine.open()
+    for (const key of ['a', 'b', 'c']) await db.handle().set(key, 1, { ttlMs: 10 })
+    machine.now += 10
+    const { sequence } = db
+    const remove = vi.spyOn(LogWriter.prototype, 'remove').mockImplementationOnce(() => {
+      throw new VarveError('MEMORY_LIMIT', 'no memory for a record')
+    })
+    await expect(db.vacuum()).rejects.toMatchObject({ code: 'MEMORY_LIMIT' })
+    remove.mockRestore()
+    expect([db.sequence, db.handle().size]).toEqual([sequence, 3])
+    await db.vacuum()
+    expect([db.sequence, db.handle().size]).toEqual([sequence + 1, 0])
     await checkAndClose(db)
   })
 
