@@ -169,6 +169,31 @@ describe('a fork', () => {
     for (const fork of chain.slice(1).reverse()) await fork.close()
   })
 
+  it('has, many forks deep, what they have written: with its expiry, or that it was evicted since', async () => {
+    let time = 1_000_000
+    const db = open({ clock: () => time, ttl: { sweepIntervalMs: 0 } })
+    const chain = [db]
+    for (let i = 1; i <= 8; i++) {
+      const fork = chain[i - 1]!.fork()
+      await fork.handle().set(`k${i}`, i, { ttlMs: 100 })
+      await fork.handle().set(`gone${i}`, i)
+      chain.push(fork)
+    }
+    for (let i = 1; i < 8; i++) expect(chain[i]!.handle().evict(`gone${i}`)).toBe(true)
+    // Beyond eight a fork copies what the nearest have written.
+    const last = chain[8]!.fork()
+    chain.push(last)
+    for (let i = 1; i <= 8; i++) {
+      expect([last.handle().get(`k${i}`), last.handle().ttl(`k${i}`)]).toEqual([i, 100])
+      if (i < 8) expect(thrown(() => last.handle().get(`gone${i}`))).toBe('SNAPSHOT_TOO_OLD')
+      else expect(last.handle().get('gone8')).toBe(8)
+    }
+    expect(last.handle().count()).toBe(16)
+    time += 100
+    expect([last.handle().count(), last.handle().get('k8')]).toEqual([8, undefined])
+    for (const fork of chain.reverse()) await fork.close()
+  })
+
   it('does not stand on a parent that has nothing of its own', async () => {
     const db = open()
     await db.handle().set('a', 1)

@@ -4,7 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { type Injected, openWith } from '../../src/database.ts'
 import { codecs, type Cursor, type Database, type DatabaseOptions, keys, merges, table } from '../../src/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
-import { failure, refusal, turn } from '../api/fixtures.ts'
+import { failure, refusal, thrown, turn } from '../api/fixtures.ts'
 import { Random, runs } from '../support/random.ts'
 import { drain, line, take } from './readers.ts'
 
@@ -77,6 +77,21 @@ describe('from an old cursor', () => {
       expect(await sequences(db, start)).toEqual(upTo(1, db.sequence))
     }
     expect((await db.check()).problems).toEqual([])
+  })
+
+  it('is refused if its commit was lost before it was on disk, or is of a life that this copy has not seen', async () => {
+    const disk = new SimulatedStorage({ seed: 16 })
+    let db = await open(disk, { bytes: 1e9 })
+    await fill(db, 10)
+    const { cursor } = db
+    await db.close()
+    db = await open(disk, { bytes: 1e9 })
+    await fill(db, 10)
+    expect(await sequences(db, cursor)).toEqual(upTo(11, 20))
+    const { epoch } = db.cursor
+    // The commit of that number is another one now.
+    expect(thrown(() => db.changes({ from: { ...cursor, sequence: 11 } }))).toBe('INVALID_ARGUMENT')
+    expect(thrown(() => db.changes({ from: { ...cursor, epoch: epoch + 1 } }))).toBe('INVALID_ARGUMENT')
   })
 
   it('gives merged values, deletions, expiry and tables that nobody has opened in this session', async () => {

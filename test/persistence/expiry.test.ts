@@ -3,6 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 
 import { type Injected, openWith } from '../../src/database.ts'
 import { type Database, type DatabaseOptions, table, VarveError } from '../../src/index.ts'
+import { ColdTier } from '../../src/runs/tier.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { LogWriter } from '../../src/wal/writer.ts'
 import { Random, runs } from '../support/random.ts'
@@ -192,6 +193,42 @@ describe('the sweeper on disk', () => {
     await expect(db.vacuum()).rejects.toMatchObject({ code: 'MEMORY_LIMIT' })
     remove.mockRestore()
     expect([db.sequence, db.handle().size]).toEqual([sequence, 3])
+    await db.vacuum()
+    expect([db.sequence, db.handle().size]).toEqual([sequence + 1, 0])
+    await checkAndClose(db)
+  })
+
+  it('takes what it has found, though reading on failed', async () => {
+    const machine = world()
+    await fill(machine, 30, 0)
+    machine.now += HOUR
+    const db = await machine.open()
+    const { sweepCandidates } = ColdTier.prototype
+    const failing = function (this: ColdTier, ...given: Parameters<typeof sweepCandidates>): never {
+      sweepCandidates.apply(this, given)
+      throw new VarveError('IO', 'the next block cannot be read')
+    }
+    const spy = vi.spyOn(ColdTier.prototype, 'sweepCandidates').mockImplementationOnce(failing)
+    await expect(db.vacuum()).rejects.toMatchObject({ code: 'IO' })
+    spy.mockRestore()
+    await db.vacuum()
+    expect(db.handle().size).toBe(0)
+    await checkAndClose(db)
+  })
+
+  it.each([
+    ['too much waits for the disk', 'crowded', true],
+    ['there is no room on the disk', 'obstacle', new VarveError('IO', 'no room')],
+  ] as const)('writes nothing while %s', async (_, state, value) => {
+    const machine = world()
+    const db = await machine.open()
+    await db.handle().set('k', 1, { ttlMs: 10 })
+    machine.now += 10
+    const { sequence } = db
+    const spy = vi.spyOn(LogWriter.prototype, state, 'get').mockReturnValue(value)
+    await db.vacuum()
+    spy.mockRestore()
+    expect([db.sequence, db.handle().size]).toEqual([sequence, 1])
     await db.vacuum()
     expect([db.sequence, db.handle().size]).toEqual([sequence + 1, 0])
     await checkAndClose(db)
