@@ -19,7 +19,7 @@ const append: MergeOperator<Uint8Array, Uint8Array> = {
 class World {
   readonly engine: Engine = makeEngine().engine
   readonly store: TableStore = this.engine.addTable(
-    { ...specOf('blobs', append as never, 2), resident: residentOf(codecs.bytes()) as never },
+    { ...specOf('blobs', append, 2), resident: residentOf(codecs.bytes()) as never },
     null,
   )
 
