@@ -203,6 +203,14 @@ describe('a backup', () => {
     expect(whole.directory.stats().runs.count).toBe(2)
     const first = whole.storage.operations
     await whole.directory.backup(COPY)
+    for (let seed = 0; seed < 30; seed++) {
+      const copy = await Directory.open(optionsFor(whole.storage.crash({ seed }), { path: COPY }))
+      whole.ledger.expectFound(copy, 12)
+      await copy.close()
+    }
+    // From when the second run is begun on, the first is there to be refused.
+    const runs = whole.storage.log.filter(({ name, path }) => name === 'create' && path.startsWith(`${COPY}/run-`))
+    const second = whole.storage.log.indexOf(runs[1]!) + 1
     const outcomes = { whole: 0, refused: 0, nothing: 0 }
     for (let n = first + 1; n <= whole.storage.operations; n++) {
       const { storage, directory, ledger } = await prepare()
@@ -221,11 +229,15 @@ describe('a backup', () => {
             outcomes.whole++
           } else {
             expect(copy.tables()).toEqual([])
+            expect(n).toBeLessThanOrEqual(second)
             outcomes.nothing++
           }
           await copy.close()
         } catch (error) {
-          expect(error).toMatchObject({ code: 'CORRUPTION', message: /backup that has not finished/ })
+          expect(error).toMatchObject({
+            code: 'CORRUPTION',
+            message: expect.stringMatching(/backup that has not finished/),
+          })
           outcomes.refused++
         }
       }

@@ -43,3 +43,29 @@ describe('power failing between the rename of a manifest and the sync of its nam
     }
   })
 })
+
+describe('the directories above a database', () => {
+  /** Which of them were synced before the first manifest in `directory` had its name. */
+  function syncedAbove({ log }: SimulatedStorage, directory: string, from = 0): string[] {
+    const named = log.findIndex(
+      ({ name, path }, i) => i >= from && name === 'rename' && path.startsWith(`${directory}/manifest`),
+    )
+    const synced = log.slice(from, named).filter(({ name }) => name === 'syncDirectory')
+    return [...new Set(synced.map(({ path }) => path))].filter((path) => directory.startsWith(path)).sort()
+  }
+
+  it('have durable names before anything is relied on, for whoever made them may have died before', async () => {
+    const storage = new SimulatedStorage()
+    await storage.makeDirectory(PATH)
+    const directory = await Directory.open(optionsFor(storage))
+    expect(syncedAbove(storage, PATH)).toEqual(expect.arrayContaining(['/', '/data']))
+    await directory.backup('/data/backups/today')
+    const [from] = storage.log.flatMap(({ name, path }, i) =>
+      name === 'makeDirectory' && path === '/data/backups/today' ? [i] : [],
+    )
+    expect(syncedAbove(storage, '/data/backups/today', from)).toEqual(
+      expect.arrayContaining(['/', '/data', '/data/backups']),
+    )
+    await directory.close()
+  })
+})
