@@ -2,7 +2,9 @@ import { describe, expect, it } from 'vitest'
 
 import { codecs, keys, merges, table, type VarveError } from '../../src/index.ts'
 import { openWith } from '../../src/database.ts'
+import { ForkBase } from '../../src/mvcc/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import { breakMethod } from '../support/break.ts'
 import { collectGarbage, contents, failure, open, refusal, thrown } from './fixtures.ts'
 
 const accounts = table<string, number>('accounts')
@@ -146,6 +148,17 @@ describe('a fork', () => {
   })
 
   it('forks in turn, hundreds deep, and stays quick', async () => {
+    // A lookup goes through eight engines at the most.
+    let layers = 0
+    breakMethod(
+      ForkBase,
+      'part',
+      (original) =>
+        function (this: ForkBase, name: string) {
+          layers = Math.max(layers, this.layers.length)
+          return original.call(this as never, name as never)
+        },
+    )
     const db = open()
     await db.handle().set('base', 0)
     const chain = [db]
@@ -166,6 +179,7 @@ describe('a fork', () => {
       expect(handle.size).toBe(expected.size)
       expect((await chain[i]!.check()).problems).toEqual([])
     }
+    expect(layers).toBe(8)
     for (const fork of chain.slice(1).reverse()) await fork.close()
   })
 

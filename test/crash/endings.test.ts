@@ -1,7 +1,9 @@
 /** The ways in which a process ends without having closed its database, or while it closes it. */
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Random, runs } from '../support/random.ts'
-import { inspect, Place, prepare, tidy, write } from './processes.ts'
+import { entry, inspect, Place, prepare, tidy, write } from './processes.ts'
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
@@ -63,5 +65,18 @@ describe.each(['full', 'relaxed'] as const)("in '%s', a process", (durability) =
       })
       await inspect(place)
     }
+  })
+})
+
+describe('a process in which a database waits for what is far off: expiry, garbage, ages, changes', () => {
+  beforeAll(prepare)
+  afterAll(tidy)
+
+  it.each(['in memory', 'on disk'])('ends by itself all the same, %s', (where) => {
+    using place = new Place()
+    const child = fileURLToPath(new URL('children/idle.mjs', import.meta.url))
+    const given = where === 'on disk' ? [place.directory] : []
+    const { status, signal, stderr } = spawnSync(process.execPath, [child, entry(), ...given], { timeout: 30_000 })
+    expect({ status, signal, stderr: stderr.toString() }).toEqual({ status: 0, signal: null, stderr: '' })
   })
 })

@@ -1,4 +1,5 @@
 /** `db.changes()` in memory: what it gives out, when, and how it ends. */
+import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 
 import { type Commit, type Cursor, keys, merges, table } from '../../src/index.ts'
@@ -267,6 +268,14 @@ describe('the end', () => {
     expect(await waiting.next()).toEqual({ value: undefined, done: true })
     expect(db.stats().feed.readers).toBe(0)
     expect(thrown(() => db.changes({ signal: controller.signal }))).toBe('ABORTED')
+  })
+
+  it('leaves nothing on the signal, which may live longer', async () => {
+    const db = open()
+    const { signal } = new AbortController()
+    for (let i = 0; i < 3; i++) await db.changes({ signal }).return?.()
+    await db.handle().watch({ key: 'a' }, { signal }).return?.()
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   it('comes with CLOSED after everything that was there', async () => {

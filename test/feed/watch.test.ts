@@ -156,6 +156,21 @@ describe('a watcher that is too slow', () => {
     await everything.return?.()
   })
 
+  it('is told that it cannot know what was committed while only other keys were watched', async () => {
+    const db = open()
+    const handle = db.handle()
+    const other = handle.watch({ key: 'other' })
+    const all = db.changes()
+    await handle.set('a', 1)
+    const { cursor } = (await take(all, 1))[0]!
+    await all.return?.()
+    await handle.set('a', 2)
+    await handle.set('other', 3)
+    expect(await refusal(() => handle.watch({ key: 'a' }, { from: cursor }).next())).toBe('SNAPSHOT_TOO_OLD')
+    expect(await refusal(() => db.changes({ from: cursor }).next())).toBe('SNAPSHOT_TOO_OLD')
+    expect((await take(other, 1)).map(changeLine)).toEqual(['3: other=3'])
+  })
+
   it('has the ring for what is watched alone, if nobody reads everything', async () => {
     const db = open<string, string>({}, { feedBytes: 10_000 })
     const main = db.handle()

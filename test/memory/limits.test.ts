@@ -1,4 +1,5 @@
 /** Limits of memory as users meet them, and the known faults of stores that evict, by name. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 import { openWith } from '../../src/database.ts'
@@ -314,6 +315,35 @@ describe('on disk', () => {
     await db.vacuum()
     expect(db.handle().evict('a')).toBe(true)
     expect(db.handle().get('a')).toBe('y')
+  })
+
+  it('what has expired is left to the sweeper, where there is one', async () => {
+    let time = 1_700_000_000_000
+    for (const sweepIntervalMs of [0, 60_000]) {
+      const db = await onDisk({ maxMemoryBytes: 100_000, clock: () => time, ttl: { sweepIntervalMs } })
+      await db.handle().set('a', 'x', { ttlMs: 10 })
+      await db.checkpoint()
+      time += 10
+      expect(db.handle().evict('a')).toBe(sweepIntervalMs === 0)
+      await db.vacuum()
+      expect(db.handle().size).toBe(0)
+    }
+  })
+
+  it('is brought to disk from a quarter of the limit on, though nobody waits for it yet', async () => {
+    const db = await onDisk({ maxMemoryBytes: 400_000 })
+    const write = (name: string, count: number): Promise<void> =>
+      db.handle().transaction((tx) => {
+        for (let i = 0; i < count; i++) tx.set(`${name}${i}`, 'x'.repeat(900))
+      })
+    const dirty = (): number => db.stats().memory.dirtyBytes
+    // Of the 300,000 bytes beside the block cache.
+    await write('some', 60)
+    await sleep(200)
+    expect(dirty()).toBeGreaterThan(50_000)
+    await write('more', 30)
+    for (let waits = 0; waits < 100 && dirty() > 0; waits++) await sleep(50)
+    expect(dirty()).toBe(0)
   })
 
   it('lets go by name without a limit, too', async () => {

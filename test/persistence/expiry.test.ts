@@ -94,12 +94,13 @@ describe('expiry', () => {
     }
   })
 
-  it('nor over a death, once a commit has been made after it', async () => {
+  it.each([false, true])('nor over a death, once a commit has been made after it; in a run: %s', async (isInRun) => {
     const machine = world()
     const first = await machine.open()
     await first.handle().set('k', 'v', { ttlMs: 100 })
     machine.now += 100
     await first.handle().set('other', 1)
+    if (isInRun) await first.checkpoint()
     machine.disk = machine.disk.crash({ seed: 1 })
     machine.now -= HOUR
     const second = await machine.open()
