@@ -5,6 +5,15 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { Random, runs } from '../support/random.ts'
 import { entry, inspect, Place, prepare, tidy, write } from './processes.ts'
 
+/** Does something once a process has noted so many lines. */
+function onceNoted(lines: () => readonly string[], count: number, act: () => void): void {
+  const watching = setInterval(() => {
+    if (lines().length < count) return
+    clearInterval(watching)
+    act()
+  }, 1)
+}
+
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
 describe.each(['full', 'relaxed'] as const)("in '%s', a process", (durability) => {
@@ -28,8 +37,8 @@ describe.each(['full', 'relaxed'] as const)("in '%s', a process", (durability) =
 
   it('that gets SIGTERM keeps what it acknowledged', async () => {
     using place = new Place()
-    const ended = await write(place, { durability, clients: 8, end: 'never' }, (kill) => {
-      void pause(100).then(() => kill('SIGTERM'))
+    const ended = await write(place, { durability, clients: 8, end: 'never' }, (kill, lines) => {
+      onceNoted(lines, 50, () => kill('SIGTERM'))
     })
     expect(ended.signal, `it said: ${ended.stderr}`).toBe('SIGTERM')
     expect(await inspect(place)).toBeGreaterThan(0)
@@ -57,11 +66,7 @@ describe.each(['full', 'relaxed'] as const)("in '%s', a process", (durability) =
       const after = random.int(15)
       const before = place.lines().length
       await write(place, { durability, clients: 8, end: 'close' }, (kill, lines) => {
-        const watching = setInterval(() => {
-          if (lines().length < before + 190) return
-          clearInterval(watching)
-          void pause(after).then(() => kill('SIGKILL'))
-        }, 1)
+        onceNoted(lines, before + 190, () => void pause(after).then(() => kill('SIGKILL')))
       })
       await inspect(place)
     }
