@@ -4,6 +4,7 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 
 import { openWith } from '../../src/database.ts'
 import {
+  codecs,
   Database,
   type DatabaseEvents,
   type DatabaseOptions,
@@ -195,6 +196,29 @@ describe('in memory', () => {
     expect([...keys]).toEqual(Array.from({ length: 199 }, (_, i) => `k${i + 101}`))
     expect(await codeOf(() => [...values])).toBe('SNAPSHOT_TOO_OLD')
     expect(db.stats().transactions.open).toBe(0)
+  })
+
+  it('nor does it miss what evict() has taken since, though it has no snapshot yet', async () => {
+    const db = await cache({ eviction: 'manual' })
+    const all = Array.from({ length: 300 }, (_, i) => `k${i + 100}`)
+    for (const key of all) await db.handle().set(key, 1)
+    const [keys, values] = [db.handle().keys(), db.handle().values()]
+    expect([keys.next().value, values.next().value]).toEqual(['k100', 1])
+    // Beyond what they have looked at.
+    expect(db.handle().evict('k350')).toBe(true)
+    expect([...keys]).toEqual(all.slice(1))
+    expect(await codeOf(() => [...values])).toBe('SNAPSHOT_TOO_OLD')
+  })
+
+  it('gives back what old values took outside of the heap, snapshots or not', async () => {
+    const blobs = table<string, Uint8Array>('blobs', { value: codecs.bytes() })
+    const db = await cache({ eviction: 'manual' })
+    for (let i = 0; i < 100; i++) await db.handle(blobs).set(`k${i}`, new Uint8Array(10_000))
+    using snapshot = db.snapshot()
+    for (let i = 0; i < 100; i++) expect(db.handle(blobs).evict(`k${i}`)).toBe(true)
+    expect(await codeOf(() => snapshot.table(blobs).get('k7'))).toBe('SNAPSHOT_TOO_OLD')
+    expect(db.stats().cache).toMatchObject({ evicted: 0, evictedByHand: 100 })
+    expect((await db.check()).problems).toEqual([])
   })
 
   it('an eviction does not cost O(n): 10^5 entries are as fast as 10^3', { timeout: 60_000 }, async () => {
