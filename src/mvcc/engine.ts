@@ -388,8 +388,10 @@ export class Engine {
     if (store.offHeap !== null && kind === SET) this.placeOne(store.offHeap, pending)
     if (this.lazy.size > 0) this.lazy.promoteAll()
     const node = this.hasTracked ? this.certifyBlind([{ store, pending }], kind === DELETE) : null
-    this.installOne(store, pending, ++this.clock, node, timeMs)
-    if (this.feed !== null) this.feed.record(this.clock, timeMs, 'commit')
+    const feed = this.feed === null || this.feed.ignores(store, pending.entry) ? null : this.feed
+    if (feed !== null) feed.add(store, pending, timeMs)
+    this.put(store, pending, ++this.clock, node)
+    if (feed !== null) feed.record(this.clock, timeMs, 'commit')
     if (log !== null) {
       appendSizes(log, store)
       log.end(this.clock)
@@ -442,6 +444,10 @@ export class Engine {
   /** Puts one write of a commit in place. */
   installOne(store: TableStore, pending: Pending, sequence: number, node: Node | null, timeMs: number): void {
     if (this.feed !== null) this.feed.add(store, pending, timeMs)
+    this.put(store, pending, sequence, node)
+  }
+
+  private put(store: TableStore, pending: Pending, sequence: number, node: Node | null): void {
     const dead = install(store, pending, sequence, node, this.snapshots)
     if (dead) this.garbage.addTombstone(store, pending.entry, sequence)
   }
@@ -619,7 +625,7 @@ export class Engine {
     if (this.hasOffHeap) this.room.look()
     if (this.deadlines.size > 0) this.sweeper.arm()
     // The safe point may have moved.
-    if (this.feed !== null) this.feed.moved()
+    if (this.feed !== null && this.feed.isAwaited) this.feed.moved()
   }
 
   /** A reader whose snapshot has become safe can lie on no cycle: it need not be tracked any longer. */

@@ -136,6 +136,8 @@ export class Feed {
   private beforeReaders = 0
   /** Those that wait and may have something to read. */
   private readonly waiting: Set<FeedReader> = new Set()
+  /** False only if nobody is in `waiting`: then {@link moved} need not be called. */
+  isAwaited = false
   private isScheduled = false
   private draft: FeedWrite[] = []
   private draftBytes = 0
@@ -157,6 +159,15 @@ export class Feed {
   }
 
   // --- recording, inside the commit section ---------------------------------------------------------------------------------
+
+  /** Whether a write is known to concern nobody: a commit of it alone need not be shown to the feed at all. */
+  ignores(store: TableStore, entry: number): boolean {
+    if (this.wholeReaders > 0) return false
+    const { watchers } = store
+    if (watchers === null) return true
+    if (entry < 0) return false
+    return (store.chunks[entry >>> CHUNK_BITS] as Chunk).unwatchedAt(entry & CHUNK_MASK) === watchers.version
+  }
 
   /** Takes in one write of the commit that is being installed, before it is. */
   add(store: TableStore, pending: Pending, timeMs: number): void {
@@ -204,7 +215,7 @@ export class Feed {
   concern(reader: FeedReader): void {
     if (reader.next >= 0) return
     reader.next = this.end
-    if (reader.onReady !== null) this.waiting.add(reader)
+    if (reader.onReady !== null) this.await(reader)
   }
 
   /** Ends the commit that was installed; a time of 0 is one that nobody has asked for. */
@@ -364,13 +375,19 @@ export class Feed {
   /** Calls `onReady` once, in a microtask, as soon as there may be something to read. */
   wait(reader: FeedReader, onReady: () => void): void {
     reader.onReady = onReady
-    if (reader.next >= 0) this.waiting.add(reader)
+    if (reader.next >= 0) this.await(reader)
     if (this.isReady(reader)) this.moved()
+  }
+
+  private await(reader: FeedReader): void {
+    this.waiting.add(reader)
+    this.isAwaited = true
   }
 
   /** More has been recorded, or may be told: whoever waits for it is woken (I4). */
   moved(): void {
-    if (this.isScheduled || this.waiting.size === 0) return
+    this.isAwaited = this.waiting.size > 0
+    if (this.isScheduled || !this.isAwaited) return
     this.isScheduled = true
     queueMicrotask(() => {
       this.isScheduled = false
