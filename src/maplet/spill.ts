@@ -52,15 +52,6 @@ export class Spill {
     return true
   }
 
-  /** Takes out the newest entry with that hash; its value is returned, or -1 if there is none. */
-  removeNewest(high: number, low: number): number {
-    const list = this.lists.get(pack(high, low))
-    const value = list?.at(-1)
-    if (list === undefined || value === undefined) return -1
-    this.removeAt(high, low, list.length - 1)
-    return value
-  }
-
   private removeAt(high: number, low: number, at: number): void {
     const hash = pack(high, low)
     const list = this.lists.get(hash) as number[]

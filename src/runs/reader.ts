@@ -156,11 +156,6 @@ export class RunReader implements BlockSource {
     return cursor.seek(prefix, 4, true) && prefix.every((byte, i) => cursor.key[i] === byte)
   }
 
-  /** When the first of the entries expires that were not taken through {@link expiries}; infinite if there is none. */
-  get leastExpiresAt(): number {
-    return this.expiries === null ? Infinity : this.expiries.least
-  }
-
   /** The entries of a block, from before the first. */
   walk(block: number): BlockWalk {
     return new BlockWalk(this.block(block))

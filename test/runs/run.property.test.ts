@@ -47,7 +47,10 @@ describe('a run', () => {
       await expectEverything(reader, entries)
       expect(await reader.verify()).toEqual([])
       const instants = entries.flatMap(({ expiresAt }) => expiresAt ?? [])
-      expect([reader.expiring, reader.leastExpiresAt]).toEqual([instants.length, Math.min(Infinity, ...instants)])
+      expect([reader.expiring, reader.expiries?.least ?? Infinity]).toEqual([
+        instants.length,
+        Math.min(Infinity, ...instants),
+      ])
       await reader.close()
       expect(storage.openFiles).toEqual([])
     }
