@@ -47,10 +47,8 @@ function expectNothingLeft(db: Database<never, never>, keys: number): void {
   expect(stats.transactions.open).toBe(0)
 }
 
-const LONG = { timeout: 120_000 * Math.max(1, runs(1)) }
-
 describe('the heap is where it was', () => {
-  it('after 10^6 updates of one key, with no vacuum running', LONG, async () => {
+  it('after 10^6 updates of one key, with no vacuum running', async () => {
     const db = open<string, { n: number }>({ vacuum: false })
     const handle = db.handle()
     const grown = await growth(db as never, runs(1_000_000), async (count) => {
@@ -60,7 +58,7 @@ describe('the heap is where it was', () => {
     expectNothingLeft(db as never, 1)
   })
 
-  it('after 10^6 pairs of insert and delete', LONG, async () => {
+  it('after 10^6 pairs of insert and delete', async () => {
     const db = open<number>()
     const handle = db.handle()
     const grown = await growth(db as never, runs(1_000_000), async (count) => {
@@ -75,7 +73,7 @@ describe('the heap is where it was', () => {
     expect([handle.size, handle.sizeBytes]).toEqual([0, 0])
   })
 
-  it('after 10^5 abandoned iterators, of the handle, of snapshots, and streams', LONG, async () => {
+  it('after 10^5 abandoned iterators, of the handle, of snapshots, and streams', async () => {
     const db = open<number>()
     const handle = db.handle()
     for (let i = 0; i < 100; i++) await handle.set(i, i)
@@ -94,7 +92,7 @@ describe('the heap is where it was', () => {
     expect(db.stats().transactions.leaked).toBeGreaterThan(runs(100_000) / 2)
   })
 
-  it('after 10^5 transactions from begin() that nobody ends', LONG, async () => {
+  it('after 10^5 transactions from begin() that nobody ends', async () => {
     const db = open<number>()
     const handle = db.handle()
     for (let i = 0; i < 100; i++) await handle.set(i, i)
@@ -116,7 +114,7 @@ describe('the heap is where it was', () => {
     expect(db.stats().transactions.leaked).toBeGreaterThanOrEqual(total)
   })
 
-  it('after 10^5 transactions that fail, roll back, or lose', LONG, async () => {
+  it('after 10^5 transactions that fail, roll back, or lose', async () => {
     const db = open<number>()
     const handle = db.handle()
     for (let i = 0; i < 100; i++) await handle.set(i, i)
@@ -149,7 +147,7 @@ describe('the heap is where it was', () => {
     expect(db.stats().transactions.conflicts).toBeGreaterThan(1000)
   })
 
-  it('after 10^5 transactions that overlap, always some of them open', LONG, async () => {
+  it('after 10^5 transactions that overlap, always some of them open', async () => {
     const db = open<number>()
     const handle = db.handle()
     for (let i = 0; i < 50; i++) await handle.set(i, i)
@@ -173,7 +171,7 @@ describe('the heap is where it was', () => {
     expectNothingLeft(db as never, 50)
   })
 
-  it('after a database is forgotten, with everything in it left open', LONG, async () => {
+  it('after a database is forgotten, with everything in it left open', async () => {
     const one = async (): Promise<void> => {
       const db = await Database.open<number, string>({ maxTransactionAgeMs: 3_600_000 })
       for (let i = 0; i < 1000; i++) void db.handle().set(i, 'x'.repeat(100))
@@ -191,7 +189,7 @@ describe('the heap is where it was', () => {
 })
 
 describe('an old snapshot', () => {
-  it('costs one version for every key that has changed, not one for every change', LONG, async () => {
+  it('costs one version for every key that has changed, not one for every change', async () => {
     const db = open<number>({ value: codecs.float64() })
     const handle = db.handle()
     const keys = 200
@@ -218,7 +216,7 @@ describe('an old snapshot', () => {
     expect(db.stats().garbage.chained).toBe(0)
   })
 
-  it('costs no more when transactions overlap above it and the number of keys changes all the time', LONG, async () => {
+  it('costs no more when transactions overlap above it and the number of keys changes all the time', async () => {
     const db = open<number>()
     const handle = db.handle()
     const snapshot = db.snapshot()
@@ -289,7 +287,7 @@ describe('a transaction that stays open for very long', () => {
     for (const tx of flying) tx.rollback()
   }
 
-  it('leaves the engine’s memory bounded, however many commit beside it', LONG, async () => {
+  it('leaves the engine’s memory bounded, however many commit beside it', async () => {
     const db = open<number>({}, { graphCap: cap })
     const handle = db.handle()
     for (let i = 0; i < 100; i++) await handle.set(i, 0)
@@ -315,7 +313,7 @@ describe('a transaction that stays open for very long', () => {
     expect(db.stats().garbage).toMatchObject({ chained: 0, pending: 0 })
   })
 
-  it('answers by SSN alone where the graph is full, and never lets an anomaly pass', LONG, async () => {
+  it('answers by SSN alone where the graph is full, and never lets an anomaly pass', async () => {
     const random = new Random('anomalies beside an idle transaction')
     let graphFull = 0
     let committed = 0

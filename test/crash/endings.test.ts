@@ -81,7 +81,7 @@ describe('a process in which a database waits for what is far off: expiry, garba
     using place = new Place()
     const child = fileURLToPath(new URL('children/idle.mjs', import.meta.url))
     const given = where === 'on disk' ? [place.directory] : []
-    const { status, signal, stderr } = spawnSync(process.execPath, [child, entry(), ...given], { timeout: 30_000 })
+    const { status, signal, stderr } = spawnSync(process.execPath, [child, entry(), ...given], { timeout: 240_000 })
     expect({ status, signal, stderr: stderr.toString() }).toEqual({ status: 0, signal: null, stderr: '' })
   })
 })

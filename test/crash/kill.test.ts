@@ -3,6 +3,7 @@
  * loses nothing that was acknowledged, in `relaxed` either, and leaves no transaction half done.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { until } from '../support/patience.ts'
 import { Random, runs } from '../support/random.ts'
 import { inspect, Place, prepare, tidy, write } from './processes.ts'
 
@@ -21,8 +22,11 @@ describe('a killed process', () => {
         const after = random.between(0, random.pick([20, 100, 400]))
         const clients = random.pick([1, 4, 32])
         const segmentBytes = random.pick([64, 256, 16_384]) * 1024
-        const ended = await write(place, { durability, clients, end: 'never', segmentBytes }, (kill) => {
-          void pause(after).then(() => kill('SIGKILL'))
+        const ended = await write(place, { durability, clients, end: 'never', segmentBytes }, async (kill, lines) => {
+          // A slow machine may not get as far in that time; once it must.
+          if (transfers === 0) await until(() => lines().at(-1) !== 'open')
+          await pause(after)
+          kill('SIGKILL')
         })
         expect(ended.signal, `it said: ${ended.stderr}`).toBe('SIGKILL')
         const found = await inspect(place)

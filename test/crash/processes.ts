@@ -24,6 +24,9 @@ export function entry(): string {
   return compiled!.path('index.ts')
 }
 
+/** Far longer than a writer takes, on a busy machine too. */
+const LIMIT_MS = 240_000
+
 /** How the writing process ends if nobody ends it. */
 export type End = 'never' | 'close' | 'exit' | 'throw' | 'drain'
 
@@ -63,11 +66,11 @@ export interface Ended {
  */
 export function write(
   place: Place,
-  settings: { durability: 'full' | 'relaxed'; clients: number; end: End; limitMs?: number; segmentBytes?: number },
-  stop?: (kill: (signal: NodeJS.Signals) => void, lines: () => string[]) => void,
+  settings: { durability: 'full' | 'relaxed'; clients: number; end: End; segmentBytes?: number },
+  stop?: (kill: (signal: NodeJS.Signals) => void, lines: () => string[]) => unknown,
   wrap: readonly string[] = [],
 ): Promise<Ended> {
-  const { durability, clients, end, limitMs = 30_000, segmentBytes = 256 * 1024 } = settings
+  const { durability, clients, end, segmentBytes = 256 * 1024 } = settings
   const before = place.lines().filter((line) => line === 'open').length
   const command = [
     process.execPath,
@@ -90,8 +93,8 @@ export function write(
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text))
     const limit = setTimeout(() => {
       child.kill('SIGKILL')
-      reject(new Error(`the writer did not end within ${limitMs} ms\n${stderr}`))
-    }, limitMs)
+      reject(new Error(`the writer did not end within ${LIMIT_MS} ms\n${stderr}`))
+    }, LIMIT_MS)
     const opening = setInterval(() => {
       if (place.lines().filter((line) => line === 'open').length <= before) return
       clearInterval(opening)

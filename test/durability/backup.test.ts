@@ -192,7 +192,7 @@ describe('a backup', () => {
     await directory.close()
   })
 
-  it('cut by a power loss after any operation is whole, refused, or no database', { timeout: 60_000 }, async () => {
+  it('cut by a power loss after any operation is whole, refused, or no database', async () => {
     const prepare = async (): Promise<{ storage: SimulatedStorage; directory: Directory; ledger: Ledger }> => {
       const storage = new SimulatedStorage({ seed: 11 })
       const { directory, ledger } = await filled(storage)

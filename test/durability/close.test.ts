@@ -3,6 +3,7 @@ import { type CheckpointReport, Directory } from '../../src/durability/index.ts'
 import type { VarveError } from '../../src/errors.ts'
 import { type Background, inlineBackground } from '../../src/runs/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
+import { until } from '../support/patience.ts'
 import { Random } from '../support/random.ts'
 import { imageOf } from './images.ts'
 import { Ledger, PATH, optionsFor, someChanges } from './sessions.ts'
@@ -91,13 +92,13 @@ describe('close', () => {
   it('cancels a merge that would never end, and says so to whoever waits for it', async () => {
     const storage = new SimulatedStorage()
     const inner = inlineBackground(storage, PATH)
-    let cancel: (error: Error) => void = () => undefined
+    let cancel: ((error: Error) => void) | undefined
     const background: Background = {
       checkpoint: async (job) => inner.checkpoint(job),
       merge: async () => new Promise((_resolve, reject) => (cancel = reject)),
       cancel: (kind) => {
         inner.cancel(kind)
-        cancel(new Error('cancelled'))
+        cancel?.(new Error('cancelled'))
       },
       close: async () => inner.close(),
     }
@@ -109,7 +110,7 @@ describe('close', () => {
     await write(directory, ledger, 5, random)
     const compaction = directory.compact()
     compaction.catch(() => undefined)
-    await new Promise((resolve) => setTimeout(resolve, 20))
+    await until(() => cancel !== undefined)
     await directory.close()
     await expect(compaction).rejects.toBeInstanceOf(Error)
     expect(storage.openFiles).toEqual([])

@@ -37,7 +37,7 @@ async function outcomeOf(storage: SimulatedStorage, ledger: Ledger, path: string
 }
 
 describe('damage', () => {
-  it('of any byte of a cleanly closed database never gives a wrong value', { timeout: 60_000 }, async () => {
+  it('of any byte of a cleanly closed database never gives a wrong value', async () => {
     const { image, ledger } = await madeDatabase(true)
     const random = new Random('damage')
     const counts = { whole: 0, refused: 0, reported: 0 }
@@ -54,7 +54,7 @@ describe('damage', () => {
     expect(Math.min(counts.whole, counts.refused, counts.reported)).toBeGreaterThan(5)
   })
 
-  it('by cutting any file anywhere never gives a wrong value', { timeout: 60_000 }, async () => {
+  it('by cutting any file anywhere never gives a wrong value', async () => {
     const { image, ledger } = await madeDatabase(true)
     const random = new Random('cuts')
     for (const [path, bytes] of image) {

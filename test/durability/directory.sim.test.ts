@@ -65,7 +65,7 @@ async function died(storage: SimulatedStorage, work: Promise<unknown>): Promise<
 describe('a directory whose power fails', () => {
   const lives = runs(1)
   for (let number = 0; number < lives; number++) {
-    it(`keeps what was acknowledged, whole, after any operation (life ${number})`, { timeout: 120_000 }, async () => {
+    it(`keeps what was acknowledged, whole, after any operation (life ${number})`, async () => {
       const machine = { seed: seed + number, synced: number % 2 === 0 }
       const full = new SimulatedStorage(machine)
       await live(full, new Ledger(), new Random(number))
@@ -82,7 +82,7 @@ describe('a directory whose power fails', () => {
     })
   }
 
-  it('survives a power loss while it opens what a killed process left half named', { timeout: 60_000 }, async () => {
+  it('survives a power loss while it opens what a killed process left half named', async () => {
     const begin = async (stop: number): Promise<{ storage: SimulatedStorage; ledger: Ledger }> => {
       // With this seed the sync that the process dies in has not happened.
       const storage = new SimulatedStorage({ seed: 7, maxDelayTurns: 0 })
@@ -115,7 +115,7 @@ describe('a directory whose power fails', () => {
     }
   })
 
-  it('keeps a prefix in relaxed, and everything if only the process dies', { timeout: 120_000 }, async () => {
+  it('keeps a prefix in relaxed, and everything if only the process dies', async () => {
     const relaxed = { durability: 'relaxed', flush: { intervalMs: 60_000, commits: 3, bytes: 4096 } } as const
     const full = new SimulatedStorage({ seed })
     await live(full, new Ledger(), new Random('relaxed'), relaxed)

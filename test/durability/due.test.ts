@@ -29,7 +29,7 @@ class Held {
       checkpoint: async (job) => {
         held.taken.push(job.segments.reduce((sum, { bytes }) => sum + bytes, 0))
         const index = held.taken.length - 1
-        await vi.waitUntil(() => held.ends[index] !== undefined, { timeout: 10_000, interval: 1 })
+        await vi.waitUntil(() => held.ends[index] !== undefined, { timeout: 120_000, interval: 1 })
         if (held.ends[index] === 'badly') throw new Error('told to fail')
         return inline.checkpoint(job)
       },
@@ -49,7 +49,7 @@ class Held {
   }
 
   async until(condition: () => boolean): Promise<void> {
-    await vi.waitUntil(condition, { timeout: 10_000, interval: 1 })
+    await vi.waitUntil(condition, { timeout: 120_000, interval: 1 })
   }
 
   get sealedBytes(): number {
@@ -83,7 +83,7 @@ describe('a checkpoint under way', () => {
     await held.directory.close()
   })
 
-  it('that fails leaves it to the next attempt, also if somebody had asked for it', { timeout: 20_000 }, async () => {
+  it('that fails leaves it to the next attempt, also if somebody had asked for it', async () => {
     const held = await Held.open()
     await held.seal(0.8 * CHECKPOINT_BYTES)
     const asked = held.directory.checkpoint()

@@ -52,7 +52,7 @@ async function live(storage: SimulatedStorage, ledger: Ledger, random: Random): 
 
 describe('a directory whose calls fail', () => {
   const kinds: FaultKind[] = ['ENOSPC', 'EIO', 'EMFILE', 'short']
-  it.each(kinds)('loses nothing to one %s, wherever it strikes', { timeout: 120_000 }, async (kind) => {
+  it.each(kinds)('loses nothing to one %s, wherever it strikes', async (kind) => {
     const full = new SimulatedStorage({ seed: 3 })
     await live(full, new Ledger(), new Random('faults'))
     const step = Math.max(1, Math.round(16 / runs(1)))

@@ -8,7 +8,7 @@ import type { Commit, Database, DatabaseOptions } from '../../src/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { refusal, thrown, turn } from '../api/fixtures.ts'
 import { Random, runs } from '../support/random.ts'
-import { drain, line, orWaits, take, until } from './readers.ts'
+import { drain, line, orWaits, take } from './readers.ts'
 
 const PATH = '/data/db'
 
@@ -173,7 +173,7 @@ describe('power failures', () => {
           if (random.chance(0.5)) await Promise.race([write, disk.stopped])
           else if (random.chance(0.3)) await turn()
         }
-        await Promise.race([until(() => disk.halted || known.length === db.sequence), sleep(50)])
+        for (let i = 0; i < 50 && !disk.halted && known.length < db.sequence; i++) await sleep(1)
       }
       await Promise.race([work(), disk.stopped])
       const newest = known.at(-1) ?? 0

@@ -18,8 +18,9 @@ import {
 } from '../../src/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { turn } from '../api/fixtures.ts'
+import { until } from '../support/patience.ts'
 import { Random, runs } from '../support/random.ts'
-import { line, until } from './readers.ts'
+import { line } from './readers.ts'
 
 const counters = table('counters', { key: keys.string(), value: codecs.float64(), merge: merges.sum })
 const blobs = table('blobs', { key: keys.string(), value: codecs.bytes() })

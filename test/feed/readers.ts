@@ -1,6 +1,4 @@
 /** What the tests of watching share: taking so many steps, telling whether a step waits, commits as plain data. */
-import { setTimeout as sleep } from 'node:timers/promises'
-
 import type { Change, Commit } from '../../src/index.ts'
 import { turn } from '../api/fixtures.ts'
 
@@ -33,11 +31,6 @@ export async function orWaits<T>(promise: Promise<T>, turns = 10): Promise<T | '
     return 'waits'
   }
   return Promise.race([promise, waits()])
-}
-
-/** Waits until something holds; gives up after a few seconds. */
-export async function until(holds: () => boolean): Promise<void> {
-  for (let i = 0; i < 3000 && !holds(); i++) await sleep(1)
 }
 
 /** A commit in one line: its sequence, and what it did. */

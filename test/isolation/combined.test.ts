@@ -44,7 +44,7 @@ async function sample(
 
 describe('on disk', () => {
   for (const eviction of ['lru', 'lfu', 'random', 'arc', 's3fifo', 'ttl', 'manual'] as const) {
-    it(`with expiry, sweeps and ${eviction} under a limit of a few entries`, { timeout: 300_000 }, async () => {
+    it(`with expiry, sweeps and ${eviction} under a limit of a few entries`, async () => {
       const random = new Random(`expiring and spilled ${eviction}`)
       const clock = new Clock()
       // Each entry counts for 10 bytes: the values of a history and its old versions fit, and little else.
@@ -58,7 +58,7 @@ describe('on disk', () => {
 })
 
 describe('in a fork of a database on disk', () => {
-  it('with expiry, sweeps and reads of what only the disk has', { timeout: 300_000 }, async () => {
+  it('with expiry, sweeps and reads of what only the disk has', async () => {
     const random = new Random('expiring forks')
     const clock = new Clock()
     const db = checked(await openSmall(clock, { maxMemoryBytes: 2000, sizeOf: () => 10 }))

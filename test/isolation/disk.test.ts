@@ -75,7 +75,7 @@ const SCANNING: Mix = {
 }
 
 describe('interleavings over what is on disk', () => {
-  it('of pairs of one or two operations', { timeout: 120_000 }, async () => {
+  it('of pairs of one or two operations', async () => {
     const alphabet: readonly Op[] = [...pointOps(['x', 'y']), ...scanOps('sums'), { op: 'clear', over: 'sums' }]
     const others: readonly Level[] = [SERIALIZABLE, SERIALIZABLE, SNAPSHOT]
     const program = (level: Level, random: Random): Program => ({
@@ -119,12 +119,11 @@ describe('interleavings over what is on disk', () => {
   ]
 
   for (const [name, histories, count, mix] of SAMPLES) {
-    it(name, { timeout: 120_000 }, () => sample(`cold ${name}`, runs(histories), mix.keys, drawing(count, mix)))
+    it(name, () => sample(`cold ${name}`, runs(histories), mix.keys, drawing(count, mix)))
   }
 
-  it('scans while checkpoints and merges go on all the time', { timeout: 120_000 }, () =>
-    sample('cold scans', runs(120), SCANNING.keys, drawing(3, SCANNING), { workRate: 0.25 }),
-  )
+  it('scans while checkpoints and merges go on all the time', () =>
+    sample('cold scans', runs(120), SCANNING.keys, drawing(3, SCANNING), { workRate: 0.25 }))
 })
 
 describe('long histories over what is on disk', () => {
@@ -139,30 +138,26 @@ describe('long histories over what is on disk', () => {
   ]
 
   for (const durability of ['full', 'relaxed'] as const) {
-    it(
-      `${durability}: session after session, each of which finds the last one cold`,
-      { timeout: 120_000 },
-      async () => {
-        const random = new Random(`cold long history ${durability}`)
-        const engine = await DiskEngine.create(durability, random.fork(), 0.002)
-        const history = new LongHistory(engine, [...hot, ...wide], random.fork())
-        for (let round = 0; round < 2; round++) {
-          for (const workload of workloads) {
-            await history.run({ ...workload, commits: runs(workload.commits) })
-            expect(history.tally.reports.join('\n\n')).toBe('')
-            await engine.settle()
-            expect((await engine.database.check()).problems).toEqual([])
-            await engine.reopen(random.pick(durability === 'full' ? ENDINGS : ['close', 'kill']))
-            engine.counts.cold += engine.coldKeys
-          }
+    it(`${durability}: session after session, each of which finds the last one cold`, async () => {
+      const random = new Random(`cold long history ${durability}`)
+      const engine = await DiskEngine.create(durability, random.fork(), 0.002)
+      const history = new LongHistory(engine, [...hot, ...wide], random.fork())
+      for (let round = 0; round < 2; round++) {
+        for (const workload of workloads) {
+          await history.run({ ...workload, commits: runs(workload.commits) })
+          expect(history.tally.reports.join('\n\n')).toBe('')
+          await engine.settle()
+          expect((await engine.database.check()).problems).toEqual([])
+          await engine.reopen(random.pick(durability === 'full' ? ENDINGS : ['close', 'kill']))
+          engine.counts.cold += engine.coldKeys
         }
-        await engine.reopen('close')
-        console.log(`${durability}, long: ${history.tally.summary()}; ${engine.counts.summary()} (seed ${seed})`)
-        expect(engine.counts.lost).toBe(0)
-        expect(history.tally.refused).toBeGreaterThan(history.tally.commits / 100)
-        expect(engine.counts.checkpoints).toBeGreaterThan(5)
-      },
-    )
+      }
+      await engine.reopen('close')
+      console.log(`${durability}, long: ${history.tally.summary()}; ${engine.counts.summary()} (seed ${seed})`)
+      expect(engine.counts.lost).toBe(0)
+      expect(history.tally.refused).toBeGreaterThan(history.tally.commits / 100)
+      expect(engine.counts.checkpoints).toBeGreaterThan(5)
+    })
   }
 })
 
@@ -308,7 +303,7 @@ describe('what these histories miss', () => {
     expect(await scansAcrossCheckpoint()).not.toEqual([])
   })
 
-  it('is not that a transaction which only read does not wait for what it saw', { timeout: 120_000 }, async () => {
+  it('is not that a transaction which only read does not wait for what it saw', async () => {
     breakMethod(
       Txn,
       'extent',
@@ -323,7 +318,7 @@ describe('what these histories miss', () => {
   })
 
   for (const [name, of, method, broken] of MUTANTS) {
-    it(`is not that ${name}`, { timeout: 120_000 }, async () => {
+    it(`is not that ${name}`, async () => {
       breakMethod(of, method, broken)
       const draw = drawing(3, COMING_AND_GOING)
       const found = await sampleOnDisk(new Random(name), 3000, COMING_AND_GOING.keys, draw, { perDatabase: 10 }).then(

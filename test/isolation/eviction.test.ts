@@ -83,7 +83,7 @@ async function sampleInMemory(name: string, plan: Plan, count: number, mix: Mix,
 
 describe('in memory', () => {
   for (const [name, count, mix] of MIXES) {
-    it(`${name}, with keys evicted by name`, { timeout: 120_000 }, async () => {
+    it(`${name}, with keys evicted by name`, async () => {
       const histories = runs(800)
       const tally = await sampleInMemory(`named ${name}`, { eviction: 'manual', byName: 0.3 }, count, mix, histories)
       expect(tally.evicted).toBeGreaterThan(histories / 4)
@@ -92,7 +92,7 @@ describe('in memory', () => {
       expect(tally.commits).toBeGreaterThan(histories)
     })
 
-    it(`${name}, with a limit of a few entries`, { timeout: 120_000 }, async () => {
+    it(`${name}, with a limit of a few entries`, async () => {
       const histories = runs(600)
       const random = new Random(`policies ${name}`)
       const eviction = random.pick(['lru', 'lfu', 'random', 'arc', 's3fifo'] as const)
@@ -103,7 +103,7 @@ describe('in memory', () => {
     })
   }
 
-  it('with a graph that is full most of the time', { timeout: 120_000 }, async () => {
+  it('with a graph that is full most of the time', async () => {
     const [, [, count, mix]] = MIXES as [(typeof MIXES)[0], (typeof MIXES)[0]]
     const random = new Random('evicting with a small graph')
     const tally = new Tally()
@@ -120,7 +120,7 @@ describe('in memory', () => {
 
 describe('on disk', () => {
   for (const [name, count, mix] of MIXES) {
-    it(`${name}: what leaves memory makes no difference`, { timeout: 120_000 }, async () => {
+    it(`${name}: what leaves memory makes no difference`, async () => {
       const histories = runs(240)
       const random = new Random(`spilled ${name}`)
       const eviction = random.pick(['lru', 'lfu', 'random', 'arc', 's3fifo'] as const)
@@ -139,7 +139,7 @@ describe('on disk', () => {
 })
 
 describe('long histories on disk', () => {
-  it('of which most entries leave memory between two steps', { timeout: 120_000 }, async () => {
+  it('of which most entries leave memory between two steps', async () => {
     const random = new Random('long spilled history')
     const names = (prefix: string, count: number): string[] =>
       Array.from({ length: count }, (_, i) => prefix + String(i).padStart(3, '0'))
@@ -203,7 +203,7 @@ describe('what these histories miss', () => {
     ['what has a history leaves', 'history'],
     ['what somebody has read leaves', 'reads'],
     ['what is not on disk leaves', 'base'],
-  ])('is not that on disk %s', { timeout: 120_000 }, async (name, condition) => {
+  ])('is not that on disk %s', async (name, condition) => {
     breakMethod(Evictor, 'mayLeave', () => without(condition))
     expect(await onDisk(name)).toBeDefined()
   })
@@ -213,12 +213,12 @@ describe('what these histories miss', () => {
     return runInMemory(name, plan, 4, BUSY, BUSY.keys, 3000, async () => {})
   }
 
-  it('is not that in memory an eviction leaves no trace in the graph', { timeout: 120_000 }, async () => {
+  it('is not that in memory an eviction leaves no trace in the graph', async () => {
     breakMethod(Engine, 'certifyBlind', () => () => null)
     expect((await inMemory('traceless')).reports).not.toEqual([])
   })
 
-  it('is not that in memory what is evicted vanishes from snapshots', { timeout: 120_000 }, async () => {
+  it('is not that in memory what is evicted vanishes from snapshots', async () => {
     breakMethod(Evictor, 'isUnseen', () => () => true)
     expect((await inMemory('vanishing')).reports).not.toEqual([])
   })

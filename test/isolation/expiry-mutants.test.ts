@@ -91,7 +91,7 @@ async function firstFault(onDisk: boolean): Promise<string | undefined> {
 }
 
 describe('is found out', () => {
-  it.each(mutants)('$name', { timeout: 120_000 }, async ({ of, method, broken, onDisk = false }) => {
+  it.each(mutants)('$name', async ({ of, method, broken, onDisk = false }) => {
     breakMethod(of, method, broken)
     expect(await firstFault(onDisk)).toBeDefined()
   })

@@ -22,7 +22,7 @@ describe('sampled interleavings with keys that expire', () => {
     [2, 6000],
     [3, 8000],
     [4, 3000],
-  ])('of %i transactions have a serial order', { timeout: 300_000 }, async (count, histories) => {
+  ])('of %i transactions have a serial order', async (count, histories) => {
     const random = new Random(`expiry ${count}`)
     const clock = new Clock()
     const db = checked(openTimed(clock))
@@ -41,7 +41,7 @@ describe('sampled interleavings with keys that expire', () => {
 })
 
 describe('sampled interleavings on disk', () => {
-  it('have a serial order, though what is read is cold and swept', { timeout: 300_000 }, async () => {
+  it('have a serial order, though what is read is cold and swept', async () => {
     const random = new Random('expiry on disk')
     const clock = new Clock()
     const db = checked(await openOnDisk(clock))

@@ -79,7 +79,7 @@ async function sample(name: string, histories: number, count: number, mix: Mix):
 }
 
 describe('histories in forks', () => {
-  it('of three transactions that read, write, delete and scan', { timeout: 120_000 }, async () => {
+  it('of three transactions that read, write, delete and scan', async () => {
     const tally = await sample('forks of three', runs(1500), 3, {
       keys: KEYS,
       length: [1, 4],
@@ -90,7 +90,7 @@ describe('histories in forks', () => {
     expect(tally.refused).toBeGreaterThan(30)
   })
 
-  it('of four, some at snapshot isolation', { timeout: 120_000 }, async () => {
+  it('of four, some at snapshot isolation', async () => {
     await sample('forks of four', runs(600), 4, {
       keys: KEYS,
       length: [1, 3],

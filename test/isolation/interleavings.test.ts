@@ -59,7 +59,7 @@ const reading = (bodies: readonly Op[][]): Op[][] =>
 describe('every interleaving of every pair', () => {
   const bodies = sequences([...pointOps(['x', 'y']), ...scanOps('sums')], 2)
 
-  it('of two operations over a present and an absent key', { timeout: 300_000 }, async () => {
+  it('of two operations over a present and an absent key', async () => {
     const driver = new Driver(engine, ['x', 'y'], ['x'])
     await allPairsWithin(driver, at(SERIALIZABLE, bodies))
     expectFlawless('pairs, commuting merges', driver.tally)
@@ -67,7 +67,7 @@ describe('every interleaving of every pair', () => {
     expect(driver.tally.searched).toBeGreaterThan(10_000)
   })
 
-  it('of two operations where merges only associate', { timeout: 300_000 }, async () => {
+  it('of two operations where merges only associate', async () => {
     const driver = new Driver(engine, ['X', 'Y'], ['X'])
     const ops = [...pointOps(['X', 'Y'], ['get', 'set', 'delete', 'merge']), scanOps('logs')[0]!]
     await allPairsWithin(driver, at(SERIALIZABLE, sequences(ops, 2)))
@@ -75,7 +75,7 @@ describe('every interleaving of every pair', () => {
     expect(driver.tally.refused).toBeGreaterThan(1000)
   })
 
-  it('with a read-only transaction beside an update', { timeout: 300_000 }, async () => {
+  it('with a read-only transaction beside an update', async () => {
     const driver = new Driver(engine, ['x', 'y'], ['x'])
     const writers = sequences(pointOps(['x', 'y'], ['set', 'delete', 'merge']), 2)
     for (const level of [TRACKED, SAFE]) await allPairs(driver, at(level, reading(bodies)), at(SERIALIZABLE, writers))
@@ -84,7 +84,7 @@ describe('every interleaving of every pair', () => {
     expect(driver.tally.refused).toBe(0)
   })
 
-  it('at the snapshot level, alone and beside a serializable one', { timeout: 300_000 }, async () => {
+  it('at the snapshot level, alone and beside a serializable one', async () => {
     const driver = new Driver(engine, ['x', 'y'], ['x'])
     const small = sequences(pointOps(['x', 'y'], ['get', 'set', 'delete', 'merge']), 2)
     await allPairsWithin(driver, at(SNAPSHOT, small))
@@ -157,7 +157,7 @@ describe('sampled interleavings', () => {
   ]
 
   for (const [name, histories, count, mix] of SAMPLES) {
-    it(name, { timeout: 300_000 }, async () => {
+    it(name, async () => {
       const tally = await sample(name, runs(histories), count, mix)
       expectFlawless(`${name} (seed ${seed})`, tally)
       expect(tally.refused).toBeGreaterThan(runs(histories) / 50)

@@ -358,37 +358,33 @@ describe('reads that throw', () => {
 
 describe('status is not kept for every transaction ever run', () => {
   /** Every number of the statistics that grew by at least `by`, except those that count what has happened. */
-  it(
-    'the memory of the engine is flat under commits, refusals, rollbacks and readers',
-    { timeout: 60_000 },
-    async () => {
-      const work = async (count: number) => {
-        for (let i = 0; i < count; i++) {
-          const first = handle.begin()
-          const second = handle.begin()
-          const reader = handle.begin({ readOnly: true })
-          first.update(`k${i % 10}`, () => i)
-          second.update(`k${i % 10}`, () => i)
-          second.has(`absent${i}`)
-          reader.count()
-          await first.commit()
-          await second.commit().catch(() => {})
-          await reader.commit()
-          handle.begin().rollback()
-        }
+  it('the memory of the engine is flat under commits, refusals, rollbacks and readers', async () => {
+    const work = async (count: number) => {
+      for (let i = 0; i < count; i++) {
+        const first = handle.begin()
+        const second = handle.begin()
+        const reader = handle.begin({ readOnly: true })
+        first.update(`k${i % 10}`, () => i)
+        second.update(`k${i % 10}`, () => i)
+        second.has(`absent${i}`)
+        reader.count()
+        await first.commit()
+        await second.commit().catch(() => {})
+        await reader.commit()
+        handle.begin().rollback()
       }
-      await work(2000)
-      await db.vacuum()
-      const before = db.memoryUsage()
-      await work(20_000)
-      await db.vacuum()
-      expect(db.memoryUsage() - before).toBeLessThan(100_000)
-      const { certifier, garbage, transactions, versions } = db.stats()
-      expect([certifier.retained, garbage.pending, transactions.open, versions]).toEqual([0, 0, 0, 10])
-    },
-  )
+    }
+    await work(2000)
+    await db.vacuum()
+    const before = db.memoryUsage()
+    await work(20_000)
+    await db.vacuum()
+    expect(db.memoryUsage() - before).toBeLessThan(100_000)
+    const { certifier, garbage, transactions, versions } = db.stats()
+    expect([certifier.retained, garbage.pending, transactions.open, versions]).toEqual([0, 0, 0, 10])
+  })
 
-  it('the heap is flat too', { timeout: 60_000 }, async () => {
+  it('the heap is flat too', async () => {
     if (globalThis.gc === undefined) return
     const heap = () => {
       globalThis.gc!()

@@ -45,7 +45,7 @@ const WORKLOADS: readonly Workload[] = [
 ]
 
 describe('a long history', () => {
-  it('has no cycle, no needless abort, and every read is the model’s', { timeout: 300_000 }, async () => {
+  it('has no cycle, no needless abort, and every read is the model’s', async () => {
     const engine = await DatabaseEngine.open()
     const history = new LongHistory(engine, [...hot, ...wide], new Random('long history'))
     for (const workload of WORKLOADS) {
@@ -62,7 +62,7 @@ describe('a long history', () => {
     await engine.database.close()
   })
 
-  it('stays serializable with room for a handful of transactions in the graph', { timeout: 300_000 }, async () => {
+  it('stays serializable with room for a handful of transactions in the graph', async () => {
     for (const graphCap of [3, 30]) {
       const engine = DatabaseEngine.with({ graphCap })
       const random = new Random(`graph of ${graphCap}`)

@@ -351,7 +351,7 @@ async function histories(wanted: readonly Fault[], most: number, injected: { gra
 
 describe('a broken certifier is found out', () => {
   for (const mutant of MUTANTS) {
-    it(`when ${mutant.name}`, { timeout: 60_000 }, async () => {
+    it(`when ${mutant.name}`, async () => {
       breakMethod(mutant.of, mutant.method, mutant.broken)
       const injected = mutant.graphCap === undefined ? {} : { graphCap: mutant.graphCap }
       const took = await histories([mutant.fault].flat(), 20_000, injected)

@@ -43,7 +43,7 @@ const CASES: readonly Case[] = [
 ]
 
 describe('memoryUsage', () => {
-  it.each(CASES)('of $name', { timeout: 60_000 }, async ({ count, value, key }) => {
+  it.each(CASES)('of $name', async ({ count, value, key }) => {
     const random = new Random('accounting')
     const fill = (db: Database<string | number, unknown>, entries: number): void => {
       const handle = db.handle()
@@ -64,7 +64,7 @@ describe('memoryUsage', () => {
     await db.close()
   })
 
-  it('of values outside of the heap', { timeout: 60_000 }, async () => {
+  it('of values outside of the heap', async () => {
     const records = maps.u64Bytes('records')
     const db = await Database.open()
     const before = await inUse()
@@ -79,7 +79,7 @@ describe('memoryUsage', () => {
     await db.close()
   })
 
-  it('of old versions that a snapshot keeps, and without them once it is closed', { timeout: 60_000 }, async () => {
+  it('of old versions that a snapshot keeps, and without them once it is closed', async () => {
     const db = await Database.open<number, string>()
     const handle = db.handle()
     const text = (i: number, round: number): string => Buffer.alloc(300, `${round}/${i} `).toString('latin1')
@@ -99,7 +99,7 @@ describe('memoryUsage', () => {
     await db.close()
   })
 
-  it('of a cache at its limit: what the limit says, plus what is fixed', { timeout: 60_000 }, async () => {
+  it('of a cache at its limit: what the limit says, plus what is fixed', async () => {
     const db = await Database.open<string, string>({ maxMemoryBytes: 8_000_000, eviction: 's3fifo' })
     const handle = db.handle()
     const before = await inUse()

@@ -43,4 +43,4 @@ it('on disk', async () => {
     expect((await db.check()).problems).toEqual([])
   }
   rmSync(path, { recursive: true })
-}, 60_000)
+})

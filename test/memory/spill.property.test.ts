@@ -214,7 +214,6 @@ describe('a database under a limit that leaves nearly everything on disk', () =>
 
   it.each<EvictionName>(['lru', 'lfu', 'random', 'arc', 's3fifo'])(
     '%s: is a Map that survives everything',
-    { timeout: 120_000 },
     async (eviction) => {
       const random = new Random(`spilling ${eviction}`)
       let cold = 0

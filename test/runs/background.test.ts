@@ -1,6 +1,6 @@
 /** Checkpoints and merges as background work: inline and on a worker thread, cancelled, failing, ended. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -18,6 +18,7 @@ import { errnoOf, NodeStorage, type Storage } from '../../src/storage/index.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import type { SealedSegment } from '../../src/wal/index.ts'
 import { type Compiled, compile } from '../support/compile.ts'
+import { until } from '../support/patience.ts'
 import { seed } from '../support/random.ts'
 import { databaseId, TestLog } from './log.ts'
 import { codeOf } from './run-files.ts'
@@ -218,6 +219,8 @@ describe('on a worker thread', () => {
     module: string = compiled.path('runs/varve-runs-worker.ts'),
   ): WorkerBackground {
     const made = new WorkerBackground(directory, pathToFileURL(module))
+    // A busy machine may take its time to start a thread.
+    made.readyMs = 120_000
     backgrounds.push(made)
     return made
   }
@@ -335,10 +338,13 @@ describe('on a worker thread', () => {
     expect(await outcome).toBe('ABORTED')
     expect(await codeOf(() => worker.merge(mergeJob([], 1)))).toBe('CLOSED')
     expect(readdirSync(directory).filter((name) => name.startsWith('run-'))).toEqual([])
-    const deaf = background(directory, moduleOf(READY + "parentPort.on('message', () => {})"))
+    const heard = join(directory, 'heard')
+    const ear = `import { writeFileSync } from 'node:fs'
+      parentPort.on('message', () => writeFileSync(${JSON.stringify(heard)}, ''))`
+    const deaf = background(directory, moduleOf(READY + ear))
     deaf.graceMs = 50
     const unheard = codeOf(() => deaf.checkpoint(checkpointJob(first, 2)))
-    await new Promise((resolve) => setTimeout(resolve, 200))
+    await until(() => existsSync(heard))
     await deaf.close()
     expect(await unheard).toBe('IO')
   })
@@ -359,7 +365,7 @@ describe('on a worker thread', () => {
         await new Promise((resolve) => setTimeout(resolve, 20))
       }`,
     )
-    const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', timeout: 20_000 })
+    const { status, stdout, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', timeout: 120_000 })
     expect([stdout, stderr, status]).toEqual(['5000 false\n5000 false\n', '', 0])
   })
 

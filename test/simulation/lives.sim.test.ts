@@ -92,6 +92,6 @@ describe('the lives themselves', () => {
         for (let i = 0; i < 60; i++) await live(i, lying, FILE)
       }
       await expect(notice()).rejects.toThrow(/life/)
-    }, 120_000)
+    })
   }
 })

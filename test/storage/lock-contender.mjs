@@ -20,13 +20,15 @@ function stall(maxMs) {
 }
 
 /**
- * Takes, holds and abandons one lock for a while, being another mortal each time: one of invented pid who lives while the
+ * Takes, holds and abandons one lock for a while, and until somebody has abandoned it and somebody given it back, being another mortal each time: one of invented pid who lives while the
  * file graveyard/<pid> is missing. Calls of the protocol stall and mortals die at random, also while they take over.
  */
 async function strive({ directory, arena, untilMs, useFlock, maxStallMs, deaths }) {
   const tally = { taken: 0, abandoned: 0, died: 0, refused: 0, together: 0, unexpected: [] }
   const dead = (pid) => fs.existsSync(join(arena, `${pid}`))
-  for (let life = 0; Date.now() < untilMs; life++) {
+  const [abandoned, released] = [join(arena, 'abandoned'), join(arena, 'released')]
+  const isEnough = () => Date.now() >= untilMs && fs.existsSync(abandoned) && fs.existsSync(released)
+  for (let life = 0; !isEnough(); life++) {
     const pid = (process.pid % 100_000) * 10_000 + (life % 10_000) + 1
     const die = () => {
       fs.writeFileSync(join(arena, `${pid}`), '')
@@ -74,7 +76,8 @@ async function strive({ directory, arena, untilMs, useFlock, maxStallMs, deaths 
       fs.renameSync(join(arena, `copy-${pid}`), path)
       fs.writeFileSync(join(arena, `${pid}`), '')
       tally.abandoned++
-    }
+      fs.writeFileSync(abandoned, '')
+    } else fs.writeFileSync(released, '')
     await lock.release()
   }
   return tally

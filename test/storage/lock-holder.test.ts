@@ -188,9 +188,9 @@ describe('what is seen of processes', () => {
       const pid = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)))
       expect(sightPid(pid)).toMatchObject({ exists: true })
       // The shell itself would ask.
-      await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, 'latin1')).toBe('sleep\n')
+      await expect.poll(() => readFileSync(`/proc/${parent.pid}/comm`, 'latin1'), { timeout: 120_000 }).toBe('sleep\n')
       process.kill(pid, 'SIGKILL')
-      await expect.poll(() => readFileSync(`/proc/${pid}/stat`, 'latin1')).toMatch(/\) Z /)
+      await expect.poll(() => readFileSync(`/proc/${pid}/stat`, 'latin1'), { timeout: 120_000 }).toMatch(/\) Z /)
       expect(sightPid(pid)).toEqual({ exists: false })
     } finally {
       parent.kill('SIGKILL')

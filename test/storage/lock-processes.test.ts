@@ -166,7 +166,7 @@ describe('contenders who stall and die at every step', () => {
       const sum = (name: string): number => tallies.reduce((total, tally) => total + Number(tally[name]), 0)
       expect(tallies.flatMap((tally) => tally['unexpected'] ?? [tally.message])).toEqual([])
       expect(sum('together')).toBe(0)
-      // Hundreds of locks and dozens of deaths on an idle machine, but a busy one may not get far.
+      // Hundreds of locks and dozens of deaths on an idle machine, but on a busy one perhaps only what they wait for.
       expect(sum('taken')).toBeGreaterThan(sum('abandoned'))
       expect(sum('abandoned')).toBeGreaterThan(0)
     }
