@@ -16,10 +16,10 @@ function onceNoted(lines: () => readonly string[], count: number, act: () => voi
 
 const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms))
 
-describe.each(['full', 'relaxed'] as const)("in '%s', a process", (durability) => {
-  beforeAll(prepare)
-  afterAll(tidy)
+beforeAll(prepare)
+afterAll(tidy)
 
+describe.each(['full', 'relaxed'] as const)("in '%s', a process", (durability) => {
   it('that calls process.exit() right after a commit keeps what it acknowledged', async () => {
     using place = new Place()
     const ended = await write(place, { durability, clients: 8, end: 'exit' })

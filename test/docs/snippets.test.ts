@@ -21,7 +21,7 @@ interface Program {
   readonly runs: boolean
 }
 
-const runLimitMs = 20_000
+const runLimitMs = 120_000
 
 function programs(markdown: Markdown): Program[] {
   const result: Program[] = []

@@ -1,6 +1,6 @@
 /** Histories that a plausible certifier gets wrong, one by one. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { clockThatSteps } from '../support/patience.ts'
+import { clockThatSteps, until } from '../support/patience.ts'
 import { Database, type Handle, type MergeOperator, table, type Transaction, VarveError } from '../../src/index.ts'
 
 type Tx = Transaction<string, number>
@@ -648,6 +648,9 @@ describe('a transaction that keeps losing', () => {
             total += tx.get(key)!
             await pause()
           }
+          // The first attempt loses, also where the rivals come to nothing for a while.
+          const seen = tx.get('w')
+          if (attempts === 1) await until(() => handle.get('w') !== seen)
           tx.set('w', total)
           await pause()
           tx.set('z', total)
@@ -695,7 +698,9 @@ describe('a transaction that keeps losing', () => {
       async (tx) => {
         attempts++
         const seen = tx.get('x')!
-        await new Promise((resolve) => setTimeout(resolve, 2))
+        // The first attempt loses, also where the rival comes to nothing for a while.
+        if (attempts === 1) await until(() => handle.get('x') !== seen)
+        else await new Promise((resolve) => setTimeout(resolve, 2))
         await handle.set('progress', attempts)
         await handle.transaction((nested) => nested.set('other', nested.get('x')!))
         handle.transactionSync((nested) => nested.set('another', 1))

@@ -16,7 +16,7 @@ export function compile(label: string, names: readonly string[]): Compiled {
   const directory = join(root, '.snippets', `${label}-${process.pid}`)
   mkdirSync(directory, { recursive: true })
   const compilerOptions = {
-    ...{ noEmit: false, noEmitOnError: false, declaration: false, isolatedDeclarations: false },
+    ...{ noEmit: false, noCheck: true, declaration: false, isolatedDeclarations: false, sourceMap: false },
     ...{ rootDir: join(root, 'src'), outDir: join(directory, 'out'), paths: {} },
   }
   const files = [...names.map((name) => join(root, 'src', name)), join(root, 'src/storage/fs-ext.d.ts')]
