@@ -116,8 +116,8 @@ describe('sampled interleavings', () => {
   }
 
   const SAMPLES: readonly (readonly [name: string, histories: number, count: number, mix: Mix])[] = [
-    ['triples', 25_000, 3, { keys: ['x', 'X', 'y'], length: [1, 4], levels }],
-    ['quadruples', 25_000, 4, { keys: ['x', 'y', 'z'], length: [1, 4], levels }],
+    ['triples', 15_000, 3, { keys: ['x', 'X', 'y'], length: [1, 4], levels }],
+    ['quadruples', 15_000, 4, { keys: ['x', 'y', 'z'], length: [1, 4], levels }],
     ['octuples', 4000, 8, { keys: ['x', 'X', 'y', 'Y'], length: [1, 4], levels }],
     [
       'quadruples at both levels',
@@ -131,7 +131,7 @@ describe('sampled interleavings', () => {
     ],
     [
       'readers of what comes and goes',
-      25_000,
+      15_000,
       3,
       {
         keys: ['x', 'y'],
@@ -143,7 +143,7 @@ describe('sampled interleavings', () => {
     ],
     [
       'counters that come and go',
-      15_000,
+      10_000,
       4,
       {
         keys: ['x', 'y'],
@@ -153,7 +153,7 @@ describe('sampled interleavings', () => {
         writes: ['set', 'delete', 'delete', 'merge', 'merge'],
       },
     ],
-    ['calls that read and write', 15_000, 3, { keys: ['x', 'X', 'y'], length: [1, 4], levels, writes: COMPOSITES }],
+    ['calls that read and write', 10_000, 3, { keys: ['x', 'X', 'y'], length: [1, 4], levels, writes: COMPOSITES }],
   ]
 
   for (const [name, histories, count, mix] of SAMPLES) {

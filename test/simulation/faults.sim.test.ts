@@ -65,7 +65,7 @@ describe('simulated lives with', () => {
       name,
       async () => {
         let poisoned = 0
-        const count = runs(60)
+        const count = runs(50)
         for (let i = 0; i < count; i++) poisoned += (await live((seed + i) % 2 ** 32, plan, FILE)).poisoned
         if (count >= 50 && plan.trouble !== stalls) expect(poisoned).toBeGreaterThan(0)
       },

@@ -36,7 +36,7 @@ describe('simulated lives', () => {
   it(
     'lose nothing that was acknowledged, and nothing in part',
     async () => {
-      const count = runs(250)
+      const count = runs(200)
       const sum = await lives(count, plan)
       // Not before one life at least has been lived: a replay runs a single one.
       if (count < 100) return
