@@ -74,9 +74,6 @@ describe.each(['full', 'relaxed'] as const)("in '%s', a process", (durability) =
 })
 
 describe('a process in which a database waits for what is far off: expiry, garbage, ages, changes', () => {
-  beforeAll(prepare)
-  afterAll(tidy)
-
   it.each(['in memory', 'on disk'])('ends by itself all the same, %s', (where) => {
     using place = new Place()
     const child = fileURLToPath(new URL('children/idle.mjs', import.meta.url))

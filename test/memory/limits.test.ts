@@ -14,7 +14,7 @@ import {
   type VarveError,
 } from '../../src/index.ts'
 import { Directory } from '../persistence/directory.ts'
-import { leastCost } from '../support/patience.ts'
+import { leastCost, until } from '../support/patience.ts'
 
 const POLICIES: readonly EvictionName[] = ['lru', 'lfu', 'random', 'arc', 's3fifo']
 
@@ -366,8 +366,7 @@ describe('on disk', () => {
     await sleep(200)
     expect(dirty()).toBeGreaterThan(50_000)
     await write('more', 30)
-    for (let waits = 0; waits < 100 && dirty() > 0; waits++) await sleep(50)
-    expect(dirty()).toBe(0)
+    await until(() => dirty() === 0)
   })
 
   it('lets go by name without a limit, too', async () => {
