@@ -37,15 +37,24 @@ export class Ghosts {
 
   /** Remembers a hash as the newest, with what its entry counted for. */
   add(hash: number, bytes: number): void {
-    this.take(hash)
     if (this.#tail - this.#head === this.#hashes.length) this.#repack()
-    const slot = this.#tail++ & (this.#hashes.length - 1)
-    const weight = Math.min(bytes, HOLE - 1)
-    this.#hashes[slot] = hash
+    const hashes = this.#hashes
+    const table = this.#table
+    const mask = table.length - 1
+    let at = this.#home(hash)
+    let known = (table[at] as number) - 1
+    while (known !== -1 && hashes[known] !== hash >>> 0) {
+      at = (at + 1) & mask
+      known = (table[at] as number) - 1
+    }
+    const slot = this.#tail++ & (hashes.length - 1)
+    const weight = bytes < HOLE ? bytes : HOLE - 1
+    hashes[slot] = hash
     this.#weights[slot] = weight
-    this.#enlist(slot)
+    table[at] = slot + 1
     this.entries++
     this.bytes += weight
+    if (known !== -1) this.#leave(known)
   }
 
   /** Forgets a hash; false if it was not known. */
@@ -56,10 +65,7 @@ export class Ghosts {
       if (slot === -1) return false
       if ((this.#hashes[slot] as number) !== hash >>> 0) continue
       this.#vacate(at)
-      this.entries--
-      this.bytes -= this.#weights[slot] as number
-      this.#weights[slot] = HOLE
-      this.#skipHoles()
+      this.#leave(slot)
       if (8 * this.entries < this.#hashes.length && this.#hashes.length > LEAST_SLOTS) this.#repack()
       return true
     }
@@ -101,6 +107,14 @@ export class Ghosts {
   /** Where the search for a hash begins: its product with 2^32 / golden ratio, from the top (Knuth, TAOCP 3, 6.4). */
   #home(hash: number): number {
     return Math.imul(hash, 0x9e3779b1) >>> (Math.clz32(this.#table.length) + 1)
+  }
+
+  /** Makes a hole of a slot that the table does not name any more. */
+  #leave(slot: number): void {
+    this.entries--
+    this.bytes -= this.#weights[slot] as number
+    this.#weights[slot] = HOLE
+    this.#skipHoles()
   }
 
   #enlist(slot: number): void {

@@ -59,7 +59,7 @@ describe('Ghosts', () => {
 
 describe.each([
   ['arc', (): Arc | S3Fifo => new Arc(100_000), 100_000],
-  ['s3fifo', (): Arc | S3Fifo => new S3Fifo(100_000), 90_000],
+  ['s3fifo', (): Arc | S3Fifo => new S3Fifo(100_000), 75_000],
 ] as const)('the ghosts of %s', (_, create, mostBytes) => {
   it('are at most as many bytes as the definition allows, and 2 per resident entry and 64', () => {
     const random = new Random('bounds')

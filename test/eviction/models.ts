@@ -296,7 +296,7 @@ class ArcModel extends Model {
 
 /** Three queues. */
 class S3FifoModel extends Model {
-  readonly uses: Map<number, { count: number; isSmall: boolean }> = new Map()
+  readonly uses: Map<number, { isUsed: boolean; isSmall: boolean }> = new Map()
   small: number[] = []
   main: number[] = []
   ghosts: Ghost[] = []
@@ -312,7 +312,7 @@ class S3FifoModel extends Model {
       const inSmall = total([...this.residents.values()].filter(({ id }) => this.uses.get(id)!.isSmall))
       const newest = this.small.length === 0 ? 0 : this.residents.get(this.small.at(-1)!)!.bytes
       const fromSmall =
-        this.main.length === 0 || (this.small.length > 0 && inSmall > Math.max(this.limitBytes * 0.1, newest))
+        this.main.length === 0 || (this.small.length > 0 && inSmall > Math.max(this.limitBytes * 0.25, newest))
       const id = (fromSmall ? this.small : this.main)[0]!
       if (!this.passOn(id)) return id
     }
@@ -321,9 +321,8 @@ class S3FifoModel extends Model {
 
   passOn(id: number): boolean {
     const use = this.uses.get(id)!
-    if (use.count < (use.isSmall ? 2 : 1)) return false
-    use.count = use.isSmall ? 0 : use.count - 1
-    use.isSmall = false
+    if (!use.isUsed) return false
+    this.uses.set(id, { isUsed: false, isSmall: false })
     this.forget(id)
     this.bench = without(this.bench, id)
     this.main.push(id)
@@ -337,14 +336,13 @@ class S3FifoModel extends Model {
   override admit({ id, hash }: Resident): void {
     const isKnown = this.ghosts.some((ghost) => ghost.hash === hash)
     this.ghosts = this.ghosts.filter((ghost) => ghost.hash !== hash)
-    this.uses.set(id, { count: 0, isSmall: !isKnown })
+    this.uses.set(id, { isUsed: false, isSmall: !isKnown })
     if (isKnown) this.main.push(id)
     else this.small.push(id)
   }
 
   override use(id: number): void {
-    const use = this.uses.get(id)!
-    use.count = Math.min(use.count + 1, 3)
+    this.uses.get(id)!.isUsed = true
   }
 
   override forget(id: number): void {
@@ -353,8 +351,8 @@ class S3FifoModel extends Model {
   }
 
   override remember({ id, hash, bytes }: Resident): void {
-    if (!this.uses.get(id)!.isSmall) return
-    this.ghosts = [...this.ghosts.filter((ghost) => ghost.hash !== hash), { hash, bytes }]
+    if (this.uses.get(id)!.isSmall)
+      this.ghosts = [...this.ghosts.filter((ghost) => ghost.hash !== hash), { hash, bytes }]
     this.trim()
   }
 
@@ -365,7 +363,7 @@ class S3FifoModel extends Model {
   }
 
   trim(): void {
-    const most = this.limitBytes - this.limitBytes * 0.1
+    const most = this.limitBytes - this.limitBytes * 0.25
     while (total(this.ghosts) > most || this.ghosts.length > 2 * this.entries + 64) this.ghosts.shift()
   }
 }

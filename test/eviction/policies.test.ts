@@ -150,18 +150,27 @@ describe('arc', () => {
 })
 
 describe('s3fifo', () => {
-  it('lets pass through what was used once at most, and keeps what was used more', () => {
+  it('lets pass through what was not used, and keeps what was', () => {
     const policy = filled('s3fifo', 10, 100)
     policy.access(3)
     for (let i = 0; i < 2; i++) policy.access(5)
-    expect(drain(policy)).toEqual([0, 1, 2, 3, 4, 6, 7, 8, 5, 9])
+    expect(drain(policy)).toEqual([0, 1, 2, 4, 6, 7, 3, 5, 8, 9])
+  })
+
+  it('has what was used in the main queue pass through it once more, however often it was', () => {
+    const policy = filled('s3fifo', 10, 100)
+    for (let id = 0; id < 10; id++) policy.access(id)
+    const victims = [policy.next()]
+    policy.evicted(victims[0] as number)
+    for (let i = 0; i < 5; i++) policy.access(3)
+    expect([...victims, ...drain(policy)]).toEqual([0, 1, 2, 4, 5, 6, 7, 3, 8, 9])
   })
 
   it('takes what it remembers straight into the main queue', () => {
     const policy = filled('s3fifo', 10, 100)
     policy.evicted(policy.next())
     policy.insert(0, 0, 10, 0)
-    expect(drain(policy).slice(-2)).toEqual([0, 9])
+    expect(drain(policy).slice(-3)).toEqual([0, 8, 9])
   })
 })
 

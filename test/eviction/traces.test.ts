@@ -103,6 +103,17 @@ describe('what the policies are good at', () => {
     }
   })
 
+  it('s3fifo and arc hit at least as often as lru where what is hot moves on', () => {
+    // As the trace of the benchmark, a tenth of its length.
+    const phases = Array.from({ length: 5 }, (_, phase) =>
+      zipf(next, 10_000, 10_000, 0.99).map((key) => (Math.imul(key, 7919) + phase * 792) % 10_000),
+    )
+    const trace = Uint32Array.from(phases.flatMap((phase) => [...phase]))
+    const lru = ratio(hits('lru', trace, 1000))
+    expect(ratio(hits('s3fifo', trace, 1000))).toBeGreaterThanOrEqual(lru)
+    expect(ratio(hits('arc', trace, 1000))).toBeGreaterThanOrEqual(lru)
+  })
+
   it('the target of arc moves up where recency pays and down where frequency does', () => {
     const limitBytes = 100
     const arc = new Arc(limitBytes)
