@@ -376,7 +376,7 @@ export class Engine {
     pending.value = value
     pending.size = size
     pending.expiresAt = expiryAfter(timeMs, ttlMs)
-    pending.entry = store.find(key)
+    pending.entry = store.findFor(pending)
     const present = pending.entry >= 0 && store.isLive(pending.entry, timeMs)
     if (kind === DELETE && !present) return false
     if (pending.entry < 0) this.admitNew(store, 1)

@@ -106,7 +106,7 @@ export class Evictor implements RoomMaker {
         need += this.growthOf(store, pending, pinned)
       }
     }
-    return this.admitBytes(own, need, () => Kept.of(txn), txn)
+    return this.exceeds(own, need) && this.admitBytes(need, Kept.of(txn), txn)
   }
 
   /** The same for one write outside of transactions. */
@@ -114,7 +114,7 @@ export class Evictor implements RoomMaker {
     if (this.residency.limit === Infinity) return false
     const own = pending.kind === DELETE ? 0 : pending.size + store.entryBytes
     const need = this.growthOf(store, pending, this.engine.snapshots.newest())
-    return this.admitBytes(own, need, () => Kept.one(pending), null)
+    return this.exceeds(own, need) && this.admitBytes(need, pending.entry < 0 ? Kept.none : Kept.one(pending), null)
   }
 
   /** By how much a write makes memory grow, given the newest snapshot that will be open when it is installed. */
@@ -137,13 +137,17 @@ export class Evictor implements RoomMaker {
     return slots[slots.length - 2]?.sequence ?? -1
   }
 
-  private admitBytes(own: number, need: number, kept: () => Kept, txn: Txn | null): boolean {
+  /** Whether a commit that writes `own` bytes and takes `need` more than now goes beyond the limit. */
+  private exceeds(own: number, need: number): boolean {
     const { limit, dirtyLimit, used } = this.residency
     const most = this.onDisk ? dirtyLimit : limit
     if (own > most) throw this.tooLarge(own, most)
-    if (need <= 0 || used + need <= limit) return false
+    return need > 0 && used + need > limit
+  }
+
+  private admitBytes(need: number, kept: Kept, txn: Txn | null): boolean {
     this.hasDrained = false
-    if (!this.clear(limit - need, kept(), txn, Infinity)) throw this.noRoom(need, txn)
+    if (!this.clear(this.residency.limit - need, kept, txn, Infinity)) throw this.noRoom(need, txn)
     return this.hasDrained
   }
 
@@ -182,12 +186,14 @@ export class Evictor implements RoomMaker {
     if (residency.policy === null) return false
     // Whoever reads without a snapshot gets one now.
     if (engine.lazy.size > 0) engine.lazy.promoteAll()
-    const step = (): boolean =>
-      this.onDisk ? this.clearOnDisk(target, kept, looks) : this.clearInMemory(target, kept, txn)
-    if (step()) return true
+    if (this.clearOnce(target, kept, txn, looks)) return true
     if (looks !== Infinity) return false
     this.drain()
-    return step()
+    return this.clearOnce(target, kept, txn, looks)
+  }
+
+  private clearOnce(target: number, kept: Kept, txn: Txn | null, looks: number): boolean {
+    return this.onDisk ? this.clearOnDisk(target, kept, looks) : this.clearInMemory(target, kept, txn)
   }
 
   private drain(): void {
@@ -262,7 +268,7 @@ export class Evictor implements RoomMaker {
       if (!this.choose(target, kept, isUnseen)) return false
       if (batch > 0) this.choose(target - batch, kept, isUnseen, BATCH_ENTRIES)
       this.remove(this.victims, isUnseen, 'limit')
-      this.victims.length = 0
+      this.forget()
       if (residency.used > target) this.drain()
     }
     return true
@@ -272,8 +278,9 @@ export class Evictor implements RoomMaker {
   private isUnseen(txn: Txn | null): boolean {
     const { snapshots, feed } = this.engine
     if (feed !== null) return false
-    const [first] = snapshots.slots
-    return first === undefined || (txn !== null && snapshots.size === 1 && first === txn.slot && first.holders === 1)
+    if (snapshots.size === 0) return true
+    const first = snapshots.slots[0]
+    return txn !== null && snapshots.size === 1 && first === txn.slot && first.holders === 1
   }
 
   /**
@@ -284,7 +291,7 @@ export class Evictor implements RoomMaker {
     const { residency, engine, victims } = this
     const policy = residency.policy as NonNullable<Residency['policy']>
     let left = residency.used - target
-    for (const id of victims) left -= this.freedBy(id, isUnseen)
+    for (let i = 0; i < victims.length; i++) left -= this.freedBy(victims[i] as number, isUnseen)
     let passed = 0
     for (let rounds = 0; left > 0 && rounds < 2 && victims.length < most;) {
       const id = policy.next()
@@ -309,8 +316,14 @@ export class Evictor implements RoomMaker {
       const { store } = engine.chunks[id >>> CHUNK_BITS] as Chunk
       policy.insert(id, hashOf(store, id), store.chargeOf(id), store.expiryOf(id))
     }
-    victims.length = 0
+    this.forget()
     return false
+  }
+
+  /** Setting the length of an array is slow, and this is done for every victim. */
+  private forget(): void {
+    const { victims } = this
+    while (victims.length > 0) victims.pop()
   }
 
   /** What becomes free at once by an eviction: the rest goes when nobody needs the tombstone any more. */
@@ -325,7 +338,10 @@ export class Evictor implements RoomMaker {
 
   private remove(ids: readonly number[], isUnseen: boolean, reason: EvictionReason): void {
     const { residency, engine } = this
-    for (const id of ids) this.report((engine.chunks[id >>> CHUNK_BITS] as Chunk).store, id, reason)
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i] as number
+      this.report((engine.chunks[id >>> CHUNK_BITS] as Chunk).store, id, reason)
+    }
     residency.evicting = true
     try {
       this.commit(ids, isUnseen)
@@ -339,15 +355,24 @@ export class Evictor implements RoomMaker {
    * @param isUnseen whether what has no history may vanish without a trace
    */
   private commit(ids: readonly number[], isUnseen: boolean): void {
-    const { engine, residency } = this
-    const timeMs = engine.feed === null ? 0 : engine.timeMs()
+    const { engine } = this
     const sequence = engine.clock + 1
-    const writes: BlindWrite[] = []
-    for (const id of ids) {
+    let writes: BlindWrite[] | null = null
+    for (let i = 0; i < ids.length; i++) {
+      const id = ids[i] as number
       const { store } = engine.chunks[id >>> CHUNK_BITS] as Chunk
       if (isUnseen && store.metaOf(id) === undefined) store.sweep(id, sequence, engine.snapshots)
+      else if (writes === null) writes = [{ store, pending: deletionOf(store, id) }]
       else writes.push({ store, pending: deletionOf(store, id) })
     }
+    if (writes !== null) this.commitSeen(writes, sequence)
+    engine.clock = sequence
+  }
+
+  /** Of a commit of evictions those that leave a trace: they may have been seen, or have a history. */
+  private commitSeen(writes: readonly BlindWrite[], sequence: number): void {
+    const { engine, residency } = this
+    const timeMs = engine.feed === null ? 0 : engine.timeMs()
     const node = engine.certifyBlind(writes, false)
     engine.clock = sequence
     for (const { store, pending } of writes) {

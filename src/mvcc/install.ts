@@ -26,7 +26,7 @@ export function install(
     return false
   }
   const isNew = pending.entry < 0
-  const id = isNew ? store.create(pending.key) : pending.entry
+  const id = isNew ? store.createFor(pending) : pending.entry
   const chunk = store.chunks[id >>> CHUNK_BITS] as Chunk
   const i = id & CHUNK_MASK
   const given = pending.kind === DELETE ? undefined : pending.kind === MERGE ? pending.merged : pending.value
@@ -56,7 +56,7 @@ export function install(
   chunk.setSequence(i, sequence)
   chunk.setSize(i, size)
   const hadValue = oldValue !== undefined
-  store.residency.wrote(store, id, oldSequence, oldSize, hadValue, sequence, size, value !== undefined, expiry)
+  store.residency.wrote(store, id, pending, oldSequence, oldSize, hadValue, sequence, size, value !== undefined, expiry)
   if (expiry !== chunk.expiryAt(i)) store.setExpiry(id, expiry)
   if (pinned >= 0) store.stampLeaf(id, sequence)
   const delta = (value === undefined ? 0 : 1) - (oldValue === undefined ? 0 : 1)
@@ -75,7 +75,7 @@ function placed(offHeap: OffHeap, pending: Pending, stored: unknown): number {
 
 /** Deleting what is absent changes no head; it is remembered for the next writer of the key. */
 function noteIdle(store: TableStore, pending: Pending, node: Node): void {
-  const id = pending.entry < 0 ? store.create(pending.key) : pending.entry
+  const id = pending.entry < 0 ? store.createFor(pending) : pending.entry
   const meta = store.needMeta(id)
   if (meta.idleDeleters === null) meta.idleDeleters = [node]
   else meta.idleDeleters.push(node)

@@ -20,6 +20,7 @@ import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import { DirtyLedger } from './dirty-ledger.ts'
 import type { TableStore } from './store.ts'
 import { EVICTED, type Version } from './version.ts'
+import { type Pending, UNHASHED } from './write-set.ts'
 
 /** Columns, index and maplet of an entry, bytes, besides the slots of key and value, which count with those. */
 export const ENTRY_BYTES = 60
@@ -161,10 +162,11 @@ export class Residency {
     this.wake()
   }
 
-  /** A write was put in place: from what the entry was (`oldSequence` 0: it is new) to what it is. */
+  /** A write was put in place: from what the entry was (`oldSequence` 0: it is new) to what it is. Without a value, no `pending`. */
   wrote(
     store: TableStore,
     id: number,
+    pending: Pending | null,
     oldSequence: number,
     oldSize: number,
     hadValue: boolean,
@@ -182,15 +184,15 @@ export class Residency {
     if (policy === null) return
     if (hasValue) {
       if (hadValue) policy.write(id, size + store.entryBytes, expiresAt)
-      else policy.insert(id, hashOf(store, id), size + store.entryBytes, expiresAt)
+      else policy.insert(id, hashFor(store, id, pending), size + store.entryBytes, expiresAt)
     } else if (hadValue && !this.evicting) policy.remove(id)
   }
 
-  /** An entry was made of what lies below memory. */
-  loaded(store: TableStore, id: number, sequence: number, size: number, expiresAt: number): void {
+  /** An entry was made of what lies below memory; `hash` as {@link hashOf} gives it. */
+  loaded(store: TableStore, id: number, hash: number, sequence: number, size: number, expiresAt: number): void {
     this.used += size
     this.ledger?.count(sequence, size + store.entryBytes)
-    this.policy?.insert(id, hashOf(store, id), size + store.entryBytes, expiresAt)
+    this.policy?.insert(id, hash, size + store.entryBytes, expiresAt)
   }
 
   /** An entry is about to be unlinked. */
@@ -265,4 +267,9 @@ export function chargeOf(version: Version): number {
 /** 32 bits of the hash of an entry's key, by which a policy knows it again. */
 export function hashOf(store: TableStore, id: number): number {
   return hashKey(store.keyOf(id), store.maplet)
+}
+
+/** The same from the write that makes the entry, if that knows it. */
+function hashFor(store: TableStore, id: number, pending: Pending | null): number {
+  return pending === null || pending.hashing === UNHASHED ? hashOf(store, id) : pending.high
 }

@@ -19,8 +19,9 @@ export class SizeHistory {
   before(sequence: number, size: number, bytes: number, snapshots: SnapshotSet): void {
     if (sequence === this.newest) return
     const pinned = snapshots.newest()
-    if (pinned < 0) this.versions.length = 0
-    else if (pinned >= this.newest) this.versions.push({ sequence: this.newest, size, bytes })
+    if (pinned < 0) {
+      if (this.versions.length > 0) this.versions.length = 0
+    } else if (pinned >= this.newest) this.versions.push({ sequence: this.newest, size, bytes })
     this.newest = sequence
     if (this.versions.length > snapshots.size * 2 + SIZES_KEPT) this.prune(snapshots)
   }

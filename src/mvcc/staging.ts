@@ -16,7 +16,7 @@ export function findEntries({ views }: Txn): void {
     if (writes === null) continue
     for (const pending of writes.list) {
       if (pending.kind === NONE) continue
-      if (pending.entry < 0 || store.keyOf(pending.entry) !== pending.key) pending.entry = store.find(pending.key)
+      if (pending.entry < 0 || store.keyOf(pending.entry) !== pending.key) pending.entry = store.findFor(pending)
     }
   }
 }

@@ -46,7 +46,7 @@ import type { SnapshotSet } from './snapshots.ts'
 import { checkStore } from './store-check.ts'
 import { EVICTED, Meta, type Version } from './version.ts'
 import type { WatchIndex } from './watch-index.ts'
-import type { Operands } from './write-set.ts'
+import { KEYED, type Operands, type Pending, SEEDED } from './write-set.ts'
 
 /** How operands of merges wait in a write set: private copies, like values. */
 export const operandForm: Resident<unknown> = residentOf(codecs.structured())
@@ -116,6 +116,10 @@ export class TableStore {
   versions = 0
   /** Reads of a value by its key that found it in memory; counted only where a policy is told of them. */
   hits = 0
+  /** A key that had no entry when it was read last, with its hash: until there is a new entry it has none. */
+  private absentKey: Key | undefined = undefined
+  private absentHigh = 0
+  private absentLow = 0
   /** Whether eviction has ever emptied a version: until then no read looks for one. */
   hasLost = false
   private readonly timeMs: () => number
@@ -175,15 +179,29 @@ export class TableStore {
    */
   find(key: Key): number {
     const high = hashKey(key, this.maplet)
-    const id = this.maplet.find(high, hashLow, key)
-    return id >= 0 || this.base === null ? id : this.load(this.base, key)
+    const low = hashLow
+    const id = this.maplet.find(high, low, key)
+    return id >= 0 || this.base === null ? id : this.load(this.base, key, high, low)
+  }
+
+  /** As {@link find}, for a write: what it hashes is kept there for {@link createFor}. */
+  findFor(pending: Pending): number {
+    const { key } = pending
+    const { maplet } = this
+    const isAbsent = key === this.absentKey
+    pending.high = isAbsent ? this.absentHigh : hashKey(key, maplet)
+    pending.low = isAbsent ? this.absentLow : hashLow
+    pending.hashing = maplet.keyed ? KEYED : SEEDED
+    const id = isAbsent ? -1 : maplet.find(pending.high, pending.low, key)
+    return id >= 0 || this.base === null ? id : this.load(this.base, key, pending.high, pending.low)
   }
 
   /** As {@link find}, for who wants the value: that is an access, and the policy is told. */
   read(key: Key): number {
     const high = hashKey(key, this.maplet)
-    const id = this.maplet.find(high, hashLow, key)
-    if (id < 0) return this.miss(key)
+    const low = hashLow
+    const id = this.maplet.find(high, low, key)
+    if (id < 0) return this.miss(key, high, low)
     if (this.policy !== null && this.headOf(id) !== undefined) {
       this.policy.access(id)
       this.hits++
@@ -191,10 +209,17 @@ export class TableStore {
     return id
   }
 
-  private miss(key: Key): number {
+  private miss(key: Key, high: number, low: number): number {
     const { counters } = this.residency
     counters.misses++
-    const id = this.base === null ? -1 : this.load(this.base, key)
+    if (this.base === null) {
+      // Who reads in vain often writes next.
+      this.absentKey = key
+      this.absentHigh = high
+      this.absentLow = low
+      return -1
+    }
+    const id = this.load(this.base, key, high, low)
     if (id >= 0) counters.coldReads++
     return id
   }
@@ -211,20 +236,20 @@ export class TableStore {
   }
 
   /** Makes an entry of what the base has under a key; -1 if that is nothing. I5. */
-  private load(base: BaseTable, key: Key): number {
+  private load(base: BaseTable, key: Key, high: number, low: number): number {
     if ((this.isBaseEmpty && this.coldSize === 0) || !base.find(key)) return -1
     const { sequence, size, expiresAt } = base
     const stored = base.stored(this, key)
     const value = this.offHeap === null || stored === EVICTED ? stored : this.offHeap.place(stored)
     // Before there is an entry: a policy might choose the newcomer.
     this.residency.roomMaker?.makeRoom(size + this.entryBytes)
-    const id = this.create(key)
+    const id = this.enter(key, high, low)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
     chunk.setValue(i, value)
     chunk.setSequence(i, sequence)
     chunk.setSize(i, size)
-    this.residency.loaded(this, id, sequence, size, expiresAt)
+    this.residency.loaded(this, id, high, sequence, size, expiresAt)
     if (expiresAt !== 0) this.setExpiry(id, expiresAt)
     // What was let go may be newer than a snapshot that scans the leaf (I4).
     const leafId = chunk.leafAt(i)
@@ -315,7 +340,7 @@ export class TableStore {
     this.deadlines.remove(id)
     this.discard(chunk.valueAt(i))
     const own = chunk.sequenceAt(i)
-    this.residency.wrote(this, id, own, size, true, own, 0, false, 0)
+    this.residency.wrote(this, id, null, own, size, true, own, 0, false, 0)
     chunk.setValue(i, undefined)
     chunk.setSize(i, 0)
     chunk.setExpiry(i, sequence)
@@ -362,8 +387,9 @@ export class TableStore {
   get(key: Key): unknown {
     // As read(), with one look at the value.
     const high = hashKey(key, this.maplet)
-    const found = this.maplet.find(high, hashLow, key)
-    const id = found < 0 ? this.miss(key) : found
+    const low = hashLow
+    const found = this.maplet.find(high, low, key)
+    const id = found < 0 ? this.miss(key, high, low) : found
     if (id < 0) return undefined
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const value = chunk.valueAt(id & CHUNK_MASK)
@@ -427,18 +453,27 @@ export class TableStore {
 
   /** Makes an entry for a key that has none, with an undefined head of sequence 0. */
   create(key: Key): number {
+    const high = hashKey(key, this.maplet)
+    return this.enter(key, high, hashLow)
+  }
+
+  /** As {@link create}, for a write that {@link findFor} has found no entry for. */
+  createFor(pending: Pending): number {
+    // An insert in between may have switched the hash.
+    if (pending.hashing !== (this.maplet.keyed ? KEYED : SEEDED)) return this.create(pending.key)
+    return this.enter(pending.key, pending.high, pending.low)
+  }
+
+  private enter(key: Key, high: number, low: number): number {
+    this.absentKey = undefined
+    // Free places are blank, but for what is known of watchers.
     const id = this.places.take()
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
-    const high = hashKey(key, this.maplet)
     chunk.setKey(i, key)
-    chunk.setValue(i, undefined)
-    chunk.setSequence(i, 0)
-    chunk.setSize(i, 0)
-    chunk.setExpiry(i, 0)
     chunk.setUnwatched(i, 0)
     this.residency.used += this.entryBytes
-    this.maplet.insert(high, hashLow, id)
+    this.maplet.insert(high, low, id)
     chunk.setLeaf(i, this.index.insert(key, id).id)
     return id
   }
@@ -450,7 +485,7 @@ export class TableStore {
     const key = chunk.keyAt(i)
     const high = hashKey(key, this.maplet)
     this.maplet.remove(high, hashLow, id)
-    this.index.remove(key)
+    this.index.removeFrom(chunk.leafAt(i), id)
     if (this.expiring) this.deadlines.remove(id)
     if (this.offHeap !== null) this.offHeap.discard(chunk.valueAt(i))
     this.residency.left(this, id, chunk.sequenceAt(i), chunk.sizeAt(i), chunk.valueAt(i) !== undefined)

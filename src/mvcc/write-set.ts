@@ -25,6 +25,11 @@ export function expiryAfter(instant: number, ttlMs: number): number {
   return ttlMs === Infinity ? 0 : Math.min(instant + Math.ceil(ttlMs), LATEST_MS)
 }
 
+/** Which hash of its key a pending write knows. */
+export const UNHASHED = 0
+export const SEEDED = 1
+export const KEYED = 2
+
 export type PendingKind = typeof NONE | typeof SET | typeof DELETE | typeof MERGE
 
 const LINEAR_LIMIT = 8
@@ -58,6 +63,10 @@ export class Pending {
   expiresAt = 0
   /** Entry id, found in the commit section; -1 while the key has no entry. */
   entry = -1
+  /** The key's hash in the maplet, kept by whoever found that there is no entry; see {@link TableStore.findFor}. */
+  hashing: 0 | 1 | 2 = UNHASHED
+  high = 0
+  low = 0
   /**
    * Found in the commit section to delete what is absent already: the transaction made the key and took it back, or somebody
    * deleted it first. It leaves no version, but it has its place among the writers: see Meta.idleDeleters.

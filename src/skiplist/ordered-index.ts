@@ -170,12 +170,29 @@ export class OrderedIndex<K, V> {
     const leaf = this.seekLeaf(key)
     const index = this.locate(leaf, key)
     if (index < 0) return false
+    this.removeAt(leaf, index)
+    return true
+  }
+
+  /** Removes the entry of a value that is in the leaf with that id and in it once: no search, and no key is looked at. */
+  removeFrom(leafId: number, value: V): void {
+    const leaf = this.leaves[leafId] as Leaf<K, V>
+    const { values } = leaf
+    const { length } = values
+    let index = 0
+    while (index < length && values[index] !== value) index++
+    invariant(index < length, 'an entry to be removed from the ordered index is not in its leaf')
+    // What is mended is what the last descent led to.
+    if (length <= LEAF_MIN) this.seekLeaf(leaf.keys[index] as K)
+    this.removeAt(leaf, index)
+  }
+
+  private removeAt(leaf: Leaf<K, V>, index: number): void {
     removeEntry(leaf, index)
     if (this.kind === KIND_STRINGS) this.hints.remove(leaf, index)
     this.size--
     if (leaf.keys.length < LEAF_MIN && this.root !== null) this.mendLeaf(leaf)
     if (this.size === 0) this.forget()
-    return true
   }
 
   /** Removes everything. Cursors stay valid; the remaining leaf keeps the highest stamp. */

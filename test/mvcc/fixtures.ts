@@ -21,8 +21,10 @@ export function specOf(name = 'table', merge?: MergeOperator<unknown, never>, id
   }
 }
 
-export function makeStore(): TableStore {
-  return new TableStore(specOf(), null, [], () => 0)
+/** @param seed of its hash */
+export function makeStore(seed?: number): TableStore {
+  const spec = specOf()
+  return new TableStore({ ...spec, maplet: { ...spec.maplet, seed } }, null, [], () => 0)
 }
 
 /** An engine in memory, without tables, whose time stands still. */

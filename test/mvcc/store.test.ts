@@ -3,9 +3,12 @@ import { describe, expect, it } from 'vitest'
 
 import type { Key } from '../../src/keys/index.ts'
 import { SnapshotSet, type SnapshotSlot } from '../../src/mvcc/snapshots.ts'
-import { Chunk, CHUNK_SIZE } from '../../src/mvcc/chunk.ts'
+import { Chunk, CHUNK_BITS, CHUNK_MASK, CHUNK_SIZE } from '../../src/mvcc/chunk.ts'
 import type { TableStore } from '../../src/mvcc/store.ts'
 import { Version } from '../../src/mvcc/version.ts'
+import { Pending } from '../../src/mvcc/write-set.ts'
+import { HashSeed } from '../../src/maplet/hash.ts'
+import { collidingStrings } from '../maplet/colliding-strings.ts'
 import { fcParameters, Random } from '../support/random.ts'
 import { makeStore, write } from './fixtures.ts'
 
@@ -47,6 +50,35 @@ describe('TableStore', () => {
     expect([store.entries, store.chunks.length]).toEqual([count, 2])
     for (let i = 0; i < count; i++) expect(store.get(i % 2 === 0 ? -1 - i : i)).toBe(i)
     store.check(count * 4, nobody)
+  })
+
+  it('I1: creates entries by the hashes that writes have found them absent with, also when the hash changes in between', () => {
+    const seed = 5
+    const keys = collidingStrings(256, 8, HashSeed.fromNumber(seed))
+    const store = makeStore(seed)
+    const pendings = keys.map((key) => new Pending(key))
+    for (const pending of pendings) expect(store.findFor(pending)).toBe(-1)
+    expect(store.maplet.keyed).toBe(false)
+    const ids = pendings.map((pending) => store.createFor(pending))
+    expect(store.maplet.keyed).toBe(true)
+    expect(keys.map((key) => store.find(key))).toEqual(ids)
+  })
+
+  it('I1: a key that was read in vain is found once it has an entry, whoever made it', () => {
+    const store = makeStore()
+    for (const [i, key] of ['a', 'b', 'c'].entries()) {
+      const first = new Pending(key)
+      const second = new Pending(key)
+      expect(store.get(key)).toBeUndefined()
+      expect([store.findFor(first), store.findFor(second)]).toEqual([-1, -1])
+      const id = i === 0 ? store.create(key) : store.createFor(first)
+      expect([store.findFor(second), store.find(key)]).toEqual([id, id])
+    }
+    expect(store.get('d')).toBeUndefined()
+    const other = new Pending('e')
+    expect(store.findFor(other)).toBe(-1)
+    expect(store.createFor(other)).toBe(store.find('e'))
+    expect(store.find('d')).toBe(-1)
   })
 
   it('I2: shows each snapshot its version', () => {
@@ -150,6 +182,13 @@ describe('TableStore', () => {
     },
     'I1: an entry that is not in the index': { spoil: (store) => store.index.remove('k'), found: /I1/ },
     'P1: a place that is free though it is in use': { spoil: (store, id) => store.places.give(id), found: /^P1/ },
+    'P3: a free place that is not blank': {
+      spoil: (store, id) => {
+        store.unlink(id)
+        store.chunks[id >>> CHUNK_BITS]!.setSize(id & CHUNK_MASK, 1)
+      },
+      found: /^P3/,
+    },
     'P2: a free place of another table': { spoil: (store) => store.places.give(1 << 12), found: /^P2/ },
     'I2: a chain above its head': {
       spoil: (store, id) => {

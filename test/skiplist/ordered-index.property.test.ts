@@ -40,8 +40,15 @@ class Subject {
     this.commit(id, this.index.leaves[this.leafOf[id]!]!)
   }
 
+  /** By its key, or by its id and leaf. */
   remove(key: Key): void {
-    expect(this.index.remove(key)).toBe(this.model.delete(key))
+    const id = this.model.has(key) ? this.index.get(key)! : 0
+    if (id % 2 === 0) {
+      expect(this.index.remove(key)).toBe(this.model.delete(key))
+    } else {
+      this.index.removeFrom(this.leafOf[id]!, id)
+      this.model.delete(key)
+    }
   }
 
   clear(): void {
