@@ -513,13 +513,14 @@ export class Database<K, V> implements AnyDatabase {
 
   #listener(): EngineListener {
     const events = this.#events
+    const { commit, abort, evict } = events.topics
     return {
       committed: (sequence, keys) => {
-        if (events.has('commit')) events.emit('commit', { sequence, keys })
+        if (commit.isHeard) events.emit('commit', { sequence, keys })
         this.#publisher.committed()
       },
       aborted: (txn: Txn, conflict: Conflict | null) => {
-        if (events.has('abort')) {
+        if (abort.isHeard) {
           events.emit('abort', {
             transaction: txn.id,
             conflict: conflict === null ? undefined : conflictReport(conflict),
@@ -528,7 +529,7 @@ export class Database<K, V> implements AnyDatabase {
       },
       vacuumed: (versions, keys) => events.emit('vacuum', { versions, keys }),
       evicted: (store, key, bytes, reason) => {
-        if (events.has('evict')) events.emit('evict', { table: store.spec.name, key: releaseKey(key), bytes, reason })
+        if (evict.isHeard) events.emit('evict', { table: store.spec.name, key: releaseKey(key), bytes, reason })
       },
     }
   }

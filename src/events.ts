@@ -37,14 +37,43 @@ const NAMES = ['commit', 'abort', 'evict', 'vacuum', 'checkpoint', 'poisoned', '
 
 type Listener = (payload: never) => void
 
-const CHANNELS = Object.fromEntries(NAMES.map((name) => [name, channelOf(name)])) as Record<
-  keyof DatabaseEvents,
-  Channel
->
+/** One event of one database. */
+class Topic {
+  readonly channel: Channel
+  /** Each call of {@link EventBoard.add} is a registration of its own, the same function twice being two. */
+  readonly listeners: Set<{ readonly call: Listener }> = new Set()
+  private count = 0
+
+  constructor(name: keyof DatabaseEvents) {
+    this.channel = channelOf(name)
+  }
+
+  /** Whether anybody would hear of it: asked for every commit. */
+  get isHeard(): boolean {
+    return this.count > 0 || this.channel.hasSubscribers
+  }
+
+  add(listener: Listener): () => void {
+    const registration = { call: listener }
+    this.listeners.add(registration)
+    this.count = this.listeners.size
+    return () => {
+      this.listeners.delete(registration)
+      this.count = this.listeners.size
+    }
+  }
+}
 
 export class EventBoard {
-  /** By event; each call of {@link add} is a registration of its own, the same function twice being two. */
-  readonly #listeners: Map<keyof DatabaseEvents, Set<{ readonly call: Listener }>> = new Map()
+  readonly topics: Readonly<Record<keyof DatabaseEvents, Topic>> = {
+    commit: new Topic('commit'),
+    abort: new Topic('abort'),
+    evict: new Topic('evict'),
+    vacuum: new Topic('vacuum'),
+    checkpoint: new Topic('checkpoint'),
+    poisoned: new Topic('poisoned'),
+    close: new Topic('close'),
+  }
   /** What the database is called where it publishes. */
   readonly #database: string
 
@@ -52,34 +81,20 @@ export class EventBoard {
     this.#database = database
   }
 
-  /** Whether anybody would hear of such an event. */
-  has(name: keyof DatabaseEvents): boolean {
-    return this.#listeners.has(name) || CHANNELS[name].hasSubscribers
-  }
-
   add<E extends keyof DatabaseEvents>(name: E, listener: (payload: DatabaseEvents[E]) => void): () => void {
     if (!NAMES.includes(name)) {
       throw new VarveError('INVALID_ARGUMENT', `there is no event '${name as string}'; there are ${NAMES.join(', ')}`)
     }
     if (typeof listener !== 'function') throw new VarveError('INVALID_ARGUMENT', 'on() takes a function as listener')
-    let listeners = this.#listeners.get(name)
-    if (listeners === undefined) this.#listeners.set(name, (listeners = new Set()))
-    const registration = { call: listener as Listener }
-    listeners.add(registration)
-    return () => {
-      listeners.delete(registration)
-      if (listeners.size === 0 && this.#listeners.get(name) === listeners) this.#listeners.delete(name)
-    }
+    return this.topics[name].add(listener)
   }
 
   emit<E extends keyof DatabaseEvents>(name: E, payload: DatabaseEvents[E]): void {
-    const published = CHANNELS[name]
-    if (published.hasSubscribers) {
+    const { channel, listeners } = this.topics[name]
+    if (channel.hasSubscribers) {
       const message = { database: this.#database, ...payload }
-      queueMicrotask(() => published.publish(message))
+      queueMicrotask(() => channel.publish(message))
     }
-    const listeners = this.#listeners.get(name)
-    if (listeners === undefined) return
     for (const { call } of [...listeners]) {
       // One microtask each: a listener that throws surfaces as an uncaught error and keeps no other from running.
       queueMicrotask(() => call(payload as never))

@@ -42,8 +42,9 @@ export class Cleaner {
 
   /** After a transaction: works off a little, and sees to it that the rest is. */
   tick(): void {
-    if (this.intervalMs === null) return
-    const { garbage, horizon } = this.engine
+    const { garbage } = this.engine
+    if (this.intervalMs === null || garbage.isEmpty) return
+    const { horizon } = this.engine
     if (garbage.pending(horizon) === 0) return
     garbage.drain(INLINE_ITEMS, horizon)
     const left = garbage.pending(horizon)

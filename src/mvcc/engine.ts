@@ -39,7 +39,7 @@ import { Graph } from './graph.ts'
 import { LazyReaders } from './lazy.ts'
 import { compactColumns } from './column-compaction.ts'
 import { compactMemory, RoomWatch } from './memory-compaction.ts'
-import { install } from './install.ts'
+import { install, installAlone } from './install.ts'
 import type { Node } from './node.ts'
 import type { OffHeap } from './off-heap.ts'
 import { placeWrites, unplaceWrites } from './placing.ts'
@@ -358,7 +358,7 @@ export class Engine {
 
   /**
    * One write as a transaction of its own, for autocommit: applied before the call returns, never refused (a single blind
-   * write has no successors). Deleting tells whether there was something to delete.
+   * write has no successors). Returns for DELETE whether there was something to delete.
    */
   writeOne(
     store: TableStore,
@@ -370,6 +370,8 @@ export class Engine {
   ): boolean {
     this.enter()
     const { log } = this
+    if (kind === SET && log === null && this.isAlone(store) && this.setAlone(store, key, value, size, ttlMs))
+      return true
     const timeMs = log !== null || store.expiring || ttlMs !== Infinity ? this.options.timeMs() : 0
     const pending = new Pending(key)
     pending.kind = kind
@@ -400,6 +402,34 @@ export class Engine {
     this.settle(node)
     this.listener?.committed(this.clock, 1)
     return present
+  }
+
+  /** Whether all that a write of a table has to do is to put the newest state in place: nobody reads, waits, or watches. */
+  private isAlone(store: TableStore): boolean {
+    return (
+      this.snapshots.size === 0 &&
+      this.lazy.size === 0 &&
+      this.feed === null &&
+      store.base === null &&
+      store.offHeap === null
+    )
+  }
+
+  /** {@link writeOne} of a value in that case; false, and nothing has changed but what was evicted, if the entry has a history. */
+  private setAlone(store: TableStore, key: Pending['key'], value: unknown, size: number, ttlMs: number): boolean {
+    let id = store.seek(key)
+    if (id < 0) this.admitNew(store, 1)
+    else if (store.metaOf(id) !== undefined) return false
+    const expiresAt = ttlMs === Infinity ? 0 : expiryAfter(this.options.timeMs(), ttlMs)
+    if (this.residency.limit !== Infinity) {
+      const own = size + store.entryBytes
+      if (this.evictor.admitGrowth(own, id < 0 ? own : size - store.sizeOf(id), id)) id = store.seek(key)
+    }
+    installAlone(store, key, id, value, size, expiresAt, ++this.clock, this.snapshots)
+    this.counters.commits++
+    this.settle(null)
+    this.listener?.committed(this.clock, 1)
+    return true
   }
 
   // --- eviction ---------------------------------------------------------------------------------------------------------

@@ -42,17 +42,17 @@ const REMEDIES: ReadonlyMap<string, string> = new Map([
 class Kept {
   private pendings: readonly Pending[] = []
   private ids: Set<number> | null = null
+  private readonly id: number
 
-  static none: Kept = new Kept()
+  static none: Kept = new Kept(-1)
 
-  static one(pending: Pending): Kept {
-    const kept = new Kept()
-    kept.pendings = [pending]
-    return kept
+  /** @param id of the only entry; -1: there is none, or there are more */
+  constructor(id: number) {
+    this.id = id
   }
 
   static of(txn: Txn): Kept {
-    const kept = new Kept()
+    const kept = new Kept(-1)
     for (const { writes } of txn.views) {
       if (writes === null) continue
       if (kept.pendings.length === 0 && kept.ids === null && writes.list.length <= FEW) kept.pendings = writes.list
@@ -65,7 +65,7 @@ class Kept {
   }
 
   has(id: number): boolean {
-    if (this.ids !== null && this.ids.has(id)) return true
+    if (id === this.id || (this.ids !== null && this.ids.has(id))) return true
     const { pendings } = this
     for (let i = 0; i < pendings.length; i++) if ((pendings[i] as Pending).entry === id) return true
     return false
@@ -113,8 +113,12 @@ export class Evictor implements RoomMaker {
   admitOne(store: TableStore, pending: Pending): boolean {
     if (this.residency.limit === Infinity) return false
     const own = pending.kind === DELETE ? 0 : pending.size + store.entryBytes
-    const need = this.growthOf(store, pending, this.engine.snapshots.newest())
-    return this.exceeds(own, need) && this.admitBytes(need, pending.entry < 0 ? Kept.none : Kept.one(pending), null)
+    return this.admitGrowth(own, this.growthOf(store, pending, this.engine.snapshots.newest()), pending.entry)
+  }
+
+  /** The same for a write of `own` bytes that takes `need` more than now; `entry`: which it writes, -1 for a new one. */
+  admitGrowth(own: number, need: number, entry: number): boolean {
+    return this.exceeds(own, need) && this.admitBytes(need, entry < 0 ? Kept.none : new Kept(entry), null)
   }
 
   /** By how much a write makes memory grow, given the newest snapshot that will be open when it is installed. */
@@ -262,6 +266,7 @@ export class Evictor implements RoomMaker {
   private clearInMemory(target: number, kept: Kept, txn: Txn | null): boolean {
     const { residency } = this
     const isUnseen = this.isUnseen(txn)
+    if (isUnseen && this.vanishOne(target, kept)) return true
     const isBatched = !isUnseen && (residency.policy?.entries ?? 0) >= LEAST_BATCHED
     const batch = isBatched ? residency.limit * BATCH_SHARE : 0
     while (residency.used > target) {
@@ -271,6 +276,30 @@ export class Evictor implements RoomMaker {
       this.forget()
       if (residency.used > target) this.drain()
     }
+    return true
+  }
+
+  /** Nearly always the first candidate may vanish and is enough; if not, it has been left alone, and false is returned. */
+  private vanishOne(target: number, kept: Kept): boolean {
+    const { residency, engine } = this
+    const policy = residency.policy as NonNullable<Residency['policy']>
+    const id = policy.next()
+    if (id < 0) return false
+    const chunk = engine.chunks[id >>> CHUNK_BITS] as Chunk
+    const { store } = chunk
+    const i = id & CHUNK_MASK
+    if (chunk.metaAt(i) !== undefined || residency.used - chunk.sizeAt(i) - store.entryBytes > target || kept.has(id))
+      return false
+    policy.evicted(id)
+    this.report(store, id, 'limit')
+    const sequence = engine.clock + 1
+    residency.evicting = true
+    try {
+      store.sweep(id, sequence, engine.snapshots)
+    } finally {
+      residency.evicting = false
+    }
+    engine.clock = sequence
     return true
   }
 

@@ -27,6 +27,10 @@ class Queue<T> {
     return this.items.length - this.head
   }
 
+  get isEmpty(): boolean {
+    return this.items.length === this.head
+  }
+
   push(item: T): void {
     this.items.push(item)
   }
@@ -89,6 +93,11 @@ export class GarbageQueue {
     if (tombstone.sequence > safePoint) return false
     const { base } = this
     return base === null || base.isFixed || tombstone.store.base === null || tombstone.sequence <= base.floor
+  }
+
+  /** Whether nothing waits at all. */
+  get isEmpty(): boolean {
+    return this.versions.isEmpty && this.tombstones.isEmpty && this.nodes.isEmpty && this.stamped.isEmpty
   }
 
   /** Items that may be looked at now; tombstones that wait for the safe point are not counted. */

@@ -5,6 +5,7 @@
  * updates of one key leave nothing behind. Traces for the certifier (successor, group, existence) are written only when the
  * commit has a node, that is, while somebody is active who could need them.
  */
+import type { Key } from '../keys/index.ts'
 import type { Node } from './node.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
@@ -56,7 +57,9 @@ export function install(
   chunk.setSequence(i, sequence)
   chunk.setSize(i, size)
   const hadValue = oldValue !== undefined
-  store.residency.wrote(store, id, pending, oldSequence, oldSize, hadValue, sequence, size, value !== undefined, expiry)
+  const hasValue = value !== undefined
+  const hash = store.residency.needsHash(hadValue, hasValue) ? store.hashFor(pending, id) : 0
+  store.residency.wrote(store, id, hash, oldSequence, oldSize, hadValue, sequence, size, hasValue, expiry)
   if (expiry !== chunk.expiryAt(i)) store.setExpiry(id, expiry)
   if (pinned >= 0) store.stampLeaf(id, sequence)
   const delta = (value === undefined ? 0 : 1) - (oldValue === undefined ? 0 : 1)
@@ -64,6 +67,35 @@ export function install(
   if (value !== undefined) return false
   pending.entry = id
   return true
+}
+
+/**
+ * As {@link install}, of a value in memory and on the heap while no snapshot is open: nothing of what was there is kept.
+ * @param id of an entry without history; -1: {@link TableStore.seek} has just found that the key has none
+ * @param expiresAt ms since the epoch; 0: never
+ */
+export function installAlone(
+  store: TableStore,
+  key: Key,
+  id: number,
+  value: unknown,
+  size: number,
+  expiresAt: number,
+  sequence: number,
+  snapshots: SnapshotSet,
+): void {
+  const entry = id < 0 ? store.createSought(key) : id
+  const chunk = store.chunks[entry >>> CHUNK_BITS] as Chunk
+  const i = entry & CHUNK_MASK
+  const hadValue = chunk.valueAt(i) !== undefined
+  const oldSequence = chunk.sequenceAt(i)
+  const oldSize = chunk.sizeAt(i)
+  chunk.setValue(i, value)
+  chunk.setSequence(i, sequence)
+  chunk.setSize(i, size)
+  store.residency.wrote(store, entry, store.soughtHash, oldSequence, oldSize, hadValue, sequence, size, true, expiresAt)
+  if (expiresAt !== chunk.expiryAt(i)) store.setExpiry(entry, expiresAt)
+  if (!hadValue || size !== oldSize) store.resize(sequence, hadValue ? 0 : 1, size - oldSize, snapshots)
 }
 
 /** The handle of a value outside of the heap: that of its place, which a commit has taken beforehand. */

@@ -20,7 +20,6 @@ import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import { DirtyLedger } from './dirty-ledger.ts'
 import type { TableStore } from './store.ts'
 import { EVICTED, type Version } from './version.ts'
-import { type Pending, UNHASHED } from './write-set.ts'
 
 /** Columns, index and maplet of an entry, bytes, besides the slots of key and value, which count with those. */
 export const ENTRY_BYTES = 60
@@ -162,11 +161,16 @@ export class Residency {
     this.wake()
   }
 
-  /** A write was put in place: from what the entry was (`oldSequence` 0: it is new) to what it is. Without a value, no `pending`. */
+  /** Whether {@link wrote} has to be told what {@link hashOf} gives for the entry. */
+  needsHash(hadValue: boolean, hasValue: boolean): boolean {
+    return this.policy !== null && hasValue && !hadValue
+  }
+
+  /** A write was put in place: from what the entry was (`oldSequence` 0: it is new) to what it is. `hash`: see {@link needsHash}. */
   wrote(
     store: TableStore,
     id: number,
-    pending: Pending | null,
+    hash: number,
     oldSequence: number,
     oldSize: number,
     hadValue: boolean,
@@ -184,7 +188,7 @@ export class Residency {
     if (policy === null) return
     if (hasValue) {
       if (hadValue) policy.write(id, size + store.entryBytes, expiresAt)
-      else policy.insert(id, hashFor(store, id, pending), size + store.entryBytes, expiresAt)
+      else policy.insert(id, hash, size + store.entryBytes, expiresAt)
     } else if (hadValue && !this.evicting) policy.remove(id)
   }
 
@@ -267,9 +271,4 @@ export function chargeOf(version: Version): number {
 /** 32 bits of the hash of an entry's key, by which a policy knows it again. */
 export function hashOf(store: TableStore, id: number): number {
   return hashKey(store.keyOf(id), store.maplet)
-}
-
-/** The same from the write that makes the entry, if that knows it. */
-function hashFor(store: TableStore, id: number, pending: Pending | null): number {
-  return pending === null || pending.hashing === UNHASHED ? hashOf(store, id) : pending.high
 }

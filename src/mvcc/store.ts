@@ -39,14 +39,14 @@ import type { Node } from './node.ts'
 import { offHeapOf, type OffHeap } from './off-heap.ts'
 import { Places } from './places.ts'
 import type { RangeMark } from './predicates.ts'
-import { ENTRY_BYTES, POLICY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
+import { ENTRY_BYTES, hashOf, POLICY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
 import { SizeHistory } from './size-history.ts'
 import { sizeOfKey } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { checkStore } from './store-check.ts'
 import { EVICTED, Meta, type Version } from './version.ts'
 import type { WatchIndex } from './watch-index.ts'
-import { KEYED, type Operands, type Pending, SEEDED } from './write-set.ts'
+import { KEYED, type Operands, type Pending, SEEDED, UNHASHED } from './write-set.ts'
 
 /** How operands of merges wait in a write set: private copies, like values. */
 export const operandForm: Resident<unknown> = residentOf(codecs.structured())
@@ -116,10 +116,11 @@ export class TableStore {
   versions = 0
   /** Reads of a value by its key that found it in memory; counted only where a policy is told of them. */
   hits = 0
-  /** A key that had no entry when it was read last, with its hash: until there is a new entry it has none. */
+  /** The hash of the key that was sought last. */
+  soughtHash = 0
+  private soughtLow = 0
+  /** That key, if it was read and has no entry: until there is a new one it has none. */
   private absentKey: Key | undefined = undefined
-  private absentHigh = 0
-  private absentLow = 0
   /** Whether eviction has ever emptied a version: until then no read looks for one. */
   hasLost = false
   private readonly timeMs: () => number
@@ -184,16 +185,27 @@ export class TableStore {
     return id >= 0 || this.base === null ? id : this.load(this.base, key, high, low)
   }
 
-  /** As {@link find}, for a write: what it hashes is kept there for {@link createFor}. */
+  /** As {@link findResident}, for a write: what it hashes is kept until the next write seeks. */
+  seek(key: Key): number {
+    if (key === this.absentKey) return -1
+    this.absentKey = undefined
+    this.soughtHash = hashKey(key, this.maplet)
+    this.soughtLow = hashLow
+    return this.maplet.find(this.soughtHash, this.soughtLow, key)
+  }
+
+  /** As {@link find}, for a write of a transaction: what it hashes is kept there for {@link createFor}. */
   findFor(pending: Pending): number {
-    const { key } = pending
-    const { maplet } = this
-    const isAbsent = key === this.absentKey
-    pending.high = isAbsent ? this.absentHigh : hashKey(key, maplet)
-    pending.low = isAbsent ? this.absentLow : hashLow
-    pending.hashing = maplet.keyed ? KEYED : SEEDED
-    const id = isAbsent ? -1 : maplet.find(pending.high, pending.low, key)
-    return id >= 0 || this.base === null ? id : this.load(this.base, key, pending.high, pending.low)
+    const id = this.seek(pending.key)
+    pending.high = this.soughtHash
+    pending.low = this.soughtLow
+    pending.hashing = this.maplet.keyed ? KEYED : SEEDED
+    return id >= 0 || this.base === null ? id : this.load(this.base, pending.key, pending.high, pending.low)
+  }
+
+  /** What {@link Residency.wrote} is told, for a write of an entry. */
+  hashFor({ high, hashing }: Pending, id: number): number {
+    return hashing === UNHASHED ? hashOf(this, id) : high
   }
 
   /** As {@link find}, for who wants the value: that is an access, and the policy is told. */
@@ -215,8 +227,8 @@ export class TableStore {
     if (this.base === null) {
       // Who reads in vain often writes next.
       this.absentKey = key
-      this.absentHigh = high
-      this.absentLow = low
+      this.soughtHash = high
+      this.soughtLow = low
       return -1
     }
     const id = this.load(this.base, key, high, low)
@@ -297,6 +309,11 @@ export class TableStore {
     return (this.chunks[id >>> CHUNK_BITS] as Chunk).valueAt(id & CHUNK_MASK)
   }
 
+  /** What an entry's newest version counts for beside {@link entryBytes}. */
+  sizeOf(id: number): number {
+    return (this.chunks[id >>> CHUNK_BITS] as Chunk).sizeAt(id & CHUNK_MASK)
+  }
+
   /** When an entry's newest version expires, ms since the epoch; 0: never. */
   expiryOf(id: number): number {
     return (this.chunks[id >>> CHUNK_BITS] as Chunk).expiryAt(id & CHUNK_MASK)
@@ -340,7 +357,7 @@ export class TableStore {
     this.deadlines.remove(id)
     this.discard(chunk.valueAt(i))
     const own = chunk.sequenceAt(i)
-    this.residency.wrote(this, id, null, own, size, true, own, 0, false, 0)
+    this.residency.wrote(this, id, 0, own, size, true, own, 0, false, 0)
     chunk.setValue(i, undefined)
     chunk.setSize(i, 0)
     chunk.setExpiry(i, sequence)
@@ -462,6 +479,11 @@ export class TableStore {
     // An insert in between may have switched the hash.
     if (pending.hashing !== (this.maplet.keyed ? KEYED : SEEDED)) return this.create(pending.key)
     return this.enter(pending.key, pending.high, pending.low)
+  }
+
+  /** The same right after {@link seek}. */
+  createSought(key: Key): number {
+    return this.enter(key, this.soughtHash, this.soughtLow)
   }
 
   private enter(key: Key, high: number, low: number): number {

@@ -76,9 +76,10 @@ describe('TableStore', () => {
     }
     expect(store.get('d')).toBeUndefined()
     const other = new Pending('e')
-    expect(store.findFor(other)).toBe(-1)
+    const late = new Pending('d')
+    expect([store.findFor(other), store.findFor(late), store.find('d')]).toEqual([-1, -1, -1])
+    expect(store.createFor(late)).toBe(store.find('d'))
     expect(store.createFor(other)).toBe(store.find('e'))
-    expect(store.find('d')).toBe(-1)
   })
 
   it('I2: shows each snapshot its version', () => {
