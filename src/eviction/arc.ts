@@ -23,11 +23,11 @@
  * A2  0 <= p <= c.
  * A3  The ghosts are within the bounds above whenever an insert or an eviction has ended.
  *
- * All O(1) amortised. 17 bytes per id, and 16 to 128 per ghost.
+ * All O(1) amortised. 16 bytes and a bit per id, and 16 to 128 per ghost.
  */
 
 import { invariant } from '../errors.ts'
-import { grownLength, grownUint32, INITIAL_IDS } from './columns.ts'
+import { grownInt32, grownLength, grownUint32, INITIAL_IDS } from './columns.ts'
 import { Ghosts } from './ghosts.ts'
 import { Lists } from './lists.ts'
 import type { EvictionPolicy } from './policy.ts'
@@ -47,8 +47,8 @@ export class Arc extends Residents implements EvictionPolicy {
   readonly #recorded = new Uint32Array(RECORDED_ACCESSES)
   #pending = 0
   #hashes: Uint32Array = new Uint32Array(INITIAL_IDS)
-  /** T1 or T2, by id. */
-  #parts: Uint8Array = new Uint8Array(INITIAL_IDS)
+  /** A bit for each id of T2: so few bytes that they stay in the cache, where the links do not. */
+  #again: Int32Array = new Int32Array(INITIAL_IDS >>> 5)
   readonly #partBytes: [number, number] = [0, 0]
   readonly #b1 = new Ghosts()
   readonly #b2 = new Ghosts()
@@ -60,7 +60,7 @@ export class Arc extends Residents implements EvictionPolicy {
   }
 
   get overheadBytes(): number {
-    const columns = this.weights.byteLength + this.#hashes.byteLength + this.#parts.byteLength
+    const columns = this.weights.byteLength + this.#hashes.byteLength + this.#again.byteLength
     const ghosts = this.#b1.overheadBytes + this.#b2.overheadBytes
     return columns + this.#lists.links.byteLength + this.#recorded.byteLength + ghosts
   }
@@ -77,7 +77,8 @@ export class Arc extends Residents implements EvictionPolicy {
     const weight = this.weights[id] as number
     const part = this.#adapt(hash, weight)
     this.#hashes[id] = hash
-    this.#parts[id] = part
+    if (part === T2) this.#again[id >>> 5] = (this.#again[id >>> 5] as number) | (1 << id)
+    else this.#again[id >>> 5] = (this.#again[id >>> 5] as number) & ~(1 << id)
     this.#partBytes[part] += weight
     this.#lists.add(part, id)
     this.#forget()
@@ -94,12 +95,12 @@ export class Arc extends Residents implements EvictionPolicy {
   }
 
   override resize(id: number, bytes: number): void {
-    this.#partBytes[this.#parts[id] as 0 | 1] += this.reweigh(id, bytes)
+    this.#partBytes[this.#partOf(id)] += this.reweigh(id, bytes)
   }
 
   remove(id: number): void {
     this.#lists.remove(id)
-    this.#partBytes[this.#parts[id] as 0 | 1] -= this.leave(id)
+    this.#partBytes[this.#partOf(id)] -= this.leave(id)
   }
 
   next(): number {
@@ -121,7 +122,7 @@ export class Arc extends Residents implements EvictionPolicy {
   evicted(id: number): void {
     if (this.#pending > 0) this.#apply()
     const weight = this.weights[id] as number
-    const ghosts = this.#parts[id] === T1 ? this.#b1 : this.#b2
+    const ghosts = this.#partOf(id) === T1 ? this.#b1 : this.#b2
     this.remove(id)
     ghosts.add(this.#hashes[id] as number, weight)
     this.#forget()
@@ -148,12 +149,16 @@ export class Arc extends Residents implements EvictionPolicy {
     const lists = this.#lists
     const ids = [...lists.idsOf(T1), ...lists.idsOf(T2), ...lists.idsOf(BENCH)]
     invariant(ids.length === this.entries && lists.linked() === ids.length, 'A1: an id is in no list')
-    const sums = [0, 0]
-    for (const id of ids) (sums[this.#parts[id] as number] as number) += this.weights[id] as number
+    const sums: [number, number] = [0, 0]
+    for (const id of ids) sums[this.#partOf(id)] += this.weights[id] as number
     invariant(sums[T1] === this.#partBytes[T1] && sums[T2] === this.#partBytes[T2], 'A1: wrong sums of T1 and T2')
-    for (const id of lists.idsOf(T1)) invariant(this.#parts[id] === T1, 'A1: an id of T2 in the order of T1')
-    for (const id of lists.idsOf(T2)) invariant(this.#parts[id] === T2, 'A1: an id of T1 in the order of T2')
+    for (const id of lists.idsOf(T1)) invariant(this.#partOf(id) === T1, 'A1: an id of T2 in the order of T1')
+    for (const id of lists.idsOf(T2)) invariant(this.#partOf(id) === T2, 'A1: an id of T1 in the order of T2')
     invariant(this.target >= 0 && this.target <= this.#limitBytes, 'A2: the target is beyond the limit')
+  }
+
+  #partOf(id: number): 0 | 1 {
+    return (((this.#again[id >>> 5] as number) >>> id) & 1) as 0 | 1
   }
 
   /** Moves the target if a newcomer is known; tells to which part it goes. */
@@ -193,7 +198,7 @@ export class Arc extends Residents implements EvictionPolicy {
     const { links, count } = this.#lists
     const { weights } = this
     const recorded = this.#recorded
-    const parts = this.#parts
+    const again = this.#again
     const pending = this.#pending
     let newest = links[2 * T2 + 1] as number
     let moved = 0
@@ -202,8 +207,9 @@ export class Arc extends Residents implements EvictionPolicy {
       const slot = id + count
       const newer = links[2 * slot] as number
       if (newer === -1 || newer === T2) continue
-      if (parts[id] === T1) {
-        parts[id] = T2
+      const word = again[id >>> 5] as number
+      if ((word & (1 << id)) === 0) {
+        again[id >>> 5] = word | (1 << id)
         moved += weights[id] as number
       }
       const older = links[2 * slot + 1] as number
@@ -226,8 +232,6 @@ export class Arc extends Residents implements EvictionPolicy {
     if (id < this.#hashes.length) return
     const length = grownLength(this.#hashes.length, id)
     this.#hashes = grownUint32(this.#hashes, length)
-    const parts = new Uint8Array(length)
-    parts.set(this.#parts)
-    this.#parts = parts
+    this.#again = grownInt32(this.#again, length >>> 5, 0)
   }
 }
