@@ -155,6 +155,13 @@ const MUTANTS: readonly Mutant[] = [
   },
   { name: 'iterators take no snapshot', of: LazyReaders, method: 'promoteAll', broken: nothing, fault: 'wrong read' },
   {
+    name: 'a set outside of transactions takes nobody for a reader',
+    of: Engine,
+    method: 'isAlone',
+    broken: always(true),
+    fault: ['wrong read', 'anomaly'],
+  },
+  {
     name: 'no old version is kept',
     of: SnapshotSet,
     method: 'newest',
