@@ -15,9 +15,9 @@ const patience = 300_000 * Math.max(1, Number(process.env['VARVE_RUNS'] ?? 1))
 /** Where to leave a machine-readable report of the run, if anywhere: .ci/run counts from it. */
 const report = process.env['VARVE_REPORT']
 
-/** Tests that weigh the process, or change it: memory, descriptors, processor time, its own events, what all objects inherit. */
+/** Tests that weigh the process, or change it: memory, descriptors, processor time, its events, clocks and timers, what all objects inherit. */
 const NEEDS_A_PROCESS =
-  /process\.(?:memoryUsage|cpuUsage|on\()|collectGarbage|globalThis\.gc|leastCost|\/proc\/self|getActiveResources|(?:Object|Array)\.prototype,/
+  /\bvi\.|clockThatSteps|process\.(?:memoryUsage|cpuUsage|on\()|collectGarbage|globalThis\.gc|leastCost|\/proc\/self|getActiveResources|(?:Object|Array)\.prototype,/
 
 /** Files of tests that need a process of their own; the others share a few, which is much quicker. */
 const alone = readdirSync(join(import.meta.dirname, 'test'), { recursive: true, encoding: 'utf8' })
