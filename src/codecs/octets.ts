@@ -8,6 +8,7 @@
  * whoever asks for `.buffer`.
  */
 
+import { latin1, writeLatin1 } from '../latin1.ts'
 import { BUFFER_BYTES, stringBytes } from './sizes.ts'
 
 /** Bytes at rest; either form has the number of bytes as its `length`. */
@@ -16,6 +17,8 @@ export type Octets = string | Uint8Array
 const MAX_STRING_LENGTH = 1024
 /** Up to here a loop over the bytes beats the call into native code. */
 const MAX_LOOP_LENGTH = 48
+/** Up to here V8 keeps the bytes of an array within the heap, from where native code would first have to move them. */
+const MAX_HEAP_LENGTH = 64
 
 /** A private copy of the bytes. */
 export function stow(bytes: Uint8Array): Octets {
@@ -24,6 +27,11 @@ export function stow(bytes: Uint8Array): Octets {
   // Spread would iterate, at five times the cost.
   if (length <= MAX_LOOP_LENGTH) return String.fromCharCode.apply(undefined, bytes as unknown as number[])
   return Buffer.from(bytes.buffer, bytes.byteOffset, length).toString('latin1')
+}
+
+/** A private copy of the bytes from `start` to `end` exclusive. */
+export function stowFrom(bytes: Uint8Array, start: number, end: number): Octets {
+  return end - start > MAX_STRING_LENGTH ? copyOf(bytes.subarray(start, end)) : latin1(bytes, start, end)
 }
 
 /** A copy as a plain Uint8Array, whatever subclass came in. */
@@ -36,7 +44,7 @@ export function fetch(octets: Octets): Uint8Array<ArrayBuffer> {
   if (typeof octets !== 'string') return copyOf(octets)
   const { length } = octets
   const bytes = new Uint8Array(length)
-  if (length > MAX_LOOP_LENGTH) Buffer.from(bytes.buffer).write(octets, 'latin1')
+  if (length > MAX_HEAP_LENGTH) writeLatin1(octets, bytes)
   else for (let i = 0; i < length; i++) bytes[i] = octets.charCodeAt(i)
   return bytes
 }

@@ -1,8 +1,8 @@
 /**
  * The short way from bytes to stored forms: one pass that checks the bytes, makes the stored form and adds up its size.
  *
- * It reads what `encodeStored` (wire.ts) writes for null, undefined, booleans, numbers, strings, Dates, arrays and
- * objects. Bytes that hold anything else, or that are damaged, it leaves to `decodeStored`, which knows all cases and words
+ * It reads what `encodeStored` (wire.ts) writes for null, undefined, booleans, numbers, strings, Dates, binary data, arrays
+ * and objects. Bytes that hold anything else, or that are damaged, it leaves to `decodeStored`, which knows all cases and words
  * all refusals. So it may give up whenever something is unusual; it must not accept what the other would not.
  *
  * Cost: 270 ns for an object of four properties with two strings, a third of what the library and a pass over its result
@@ -22,10 +22,11 @@
 import { latin1, utf8 } from '../latin1.ts'
 import { MAX_VALUE_DEPTH } from '../limits.ts'
 import { noteSize } from './codec.ts'
-import { ArrayPart, DatePart, ObjectPart, Part } from './parts.ts'
+import { octetsBytes, stowFrom } from './octets.ts'
+import { ArrayPart, BINARY_KINDS, BinaryPart, DatePart, ObjectPart, Part } from './parts.ts'
 import { INHERITED_NAMES, type Plain, emptyObject } from './plain.ts'
 import { DATE_PART_BYTES, SLOT_BYTES, arrayBytes, numberBytes, objectBytes, partBytes, stringBytes } from './sizes.ts'
-import { DATE, NEGATIVE_ZERO, UNDEFINED } from './wire.ts'
+import { BINARY, DATE, NEGATIVE_ZERO, UNDEFINED } from './wire.ts'
 
 /** Stands for bytes that are not read here. */
 export const UNREAD: unique symbol = Symbol('unread')
@@ -194,11 +195,12 @@ function readArray(length: number, depth: number): unknown {
 /** The byte that an escape begins with. */
 const ESCAPE = 0xc1
 
-/** What stands for undefined, -0 or a Date, the most common of what is escaped. */
+/** What stands for undefined, -0, a Date or binary data, the most common of what is escaped. */
 function readEscape(length: number): unknown {
   const tag = source[at + 1]
   at += 2
   if (length === 2) return tag === UNDEFINED ? undefined : tag === NEGATIVE_ZERO ? -0 : UNREAD
+  if (length === 4 && tag === BINARY) return readBinary()
   if (length !== 3 || tag !== DATE) return UNREAD
   const total = bytes + DATE_PART_BYTES
   const time = readValue(MAX_VALUE_DEPTH + 1)
@@ -206,6 +208,21 @@ function readEscape(length: number): unknown {
   bytes = total
   parts++
   return new DatePart(time)
+}
+
+/** A kind, and bytes as MessagePack has them. */
+function readBinary(): unknown {
+  const kind = BINARY_KINDS[source[at++] as number]
+  const token = source[at++] as number
+  const length = token === 0xc4 ? readUint8() : token === 0xc5 ? readUint16() : token === 0xc6 ? readUint32() : Infinity
+  const start = at
+  const stop = start + length
+  if (kind === undefined || stop > end || length % kind.elementBytes !== 0) return UNREAD
+  at = stop
+  const octets = stowFrom(source, start, stop)
+  bytes += partBytes(2) + octetsBytes(octets)
+  parts++
+  return new BinaryPart(kind, octets)
 }
 
 function readObject(count: number, depth: number): unknown {

@@ -44,7 +44,7 @@ const BARE_OBJECT = 6
 const MAP = 7
 const SET = 8
 export const DATE = 9
-const BINARY = 10
+export const BINARY = 10
 
 const { C1, Packr, RESET_BUFFER_MODE } = msgpackr
 

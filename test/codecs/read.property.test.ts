@@ -96,6 +96,13 @@ const scalar: fc.Arbitrary<Buffer> = fc.oneof(
     .map((hex) => Buffer.from(hex, 'hex')),
 )
 
+const binary: fc.Arbitrary<Buffer> = fc
+  .tuple(fc.integer({ min: 0, max: 15 }), fc.uint8Array({ maxLength: 70 }), form, lengthError)
+  .map(([kind, content, wide, error]) => {
+    const length = Math.max(0, content.length + error)
+    return Buffer.concat([Buffer.of(0x94, 0xc1, 10, kind), header(length, 0, -1, [0xc4, 0xc5, 0xc6], wide), content])
+  })
+
 const name: fc.Arbitrary<Buffer> = fc
   .oneof(
     { weight: 8, arbitrary: fc.constantFrom('a', 'b', 'id', 'owner', '0', '7', 'ö', '') },
@@ -114,6 +121,7 @@ const message: fc.Arbitrary<Buffer> = fc.letrec<{ message: Buffer }>((tie) => ({
     { depthSize: 'small' },
     scalar,
     text,
+    binary,
     fc
       .tuple(fc.array(tie('message'), { maxLength: 18 }), form, lengthError)
       .map(([items, wide, error]) =>

@@ -155,6 +155,7 @@ function bytesOf(binary: ArrayBufferView | ArrayBuffer): readonly number[] {
  * in equal order, bytes for binary data. Stricter than any deep equality of the test libraries.
  */
 export function sameValue(a: unknown, b: unknown): boolean {
+  if (a === b && typeof a === 'object') return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return Object.is(a, b)
   if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false
   if (a instanceof Date) return Object.is(a.getTime(), (b as Date).getTime())
