@@ -1,5 +1,5 @@
 /**
- * Makes fixtures of the file format: node scripts/make-fixtures.mjs <format-1 | format-1-expiry> [directory]
+ * Makes fixtures of the file format: node scripts/make-fixtures.mjs <format-1 | format-1-expiry | format-1-blocks> [directory]
  *
  * Run once for each change of the format, by a build that writes it, and committed: the files stay readable for ever. Each
  * is an archive of a database directory, healthy or damaged, and expectations.json says what opening it gives. What the
@@ -644,6 +644,19 @@ async function makeExpiring(target) {
   fixtures.finish({ everything: contents, torn: torn.contents, lapsed: lapsed.expected() })
 }
 
+/** The same contents in blocks of 4 KiB, of which a run has many. @param {string} target */
+async function makeShortBlocks(target) {
+  const fixtures = new Fixtures(target)
+  const path = join(root, 'healthy')
+  const db = await open(path)
+  const contents = (await fill(db, true)).expected()
+  await db.close()
+  const healthy = filesOf(path)
+  fixtures.add('healthy', healthy, { opens: 'everything' })
+  fixtures.add('flipped-run', damaged(healthy, run(1), flip(50_000)), { opens: 'everything', damaged: run(1) })
+  fixtures.finish({ everything: contents })
+}
+
 /** JSON with a line for each entry. @param {unknown} value @param {number} depth @returns {string} */
 function textOf(value, depth = 0) {
   /** @type {(text: string) => string} */
@@ -665,6 +678,7 @@ if (command === '--write') {
 const makes = new Map([
   ['format-1', make],
   ['format-1-expiry', makeExpiring],
+  ['format-1-blocks', makeShortBlocks],
 ])
 const root = mkdtempSync(join(tmpdir(), 'varve-fixtures-'))
 try {

@@ -31,7 +31,7 @@
  */
 import { crc32 } from 'node:zlib'
 import { invariant } from '../errors.ts'
-import type { CachedPart } from './cache.ts'
+import { BLOCK_OBJECT_BYTES, type CachedPart } from './cache.ts'
 import { commonPrefix, enlarged } from './compare.ts'
 import {
   MAX_NUMBER,
@@ -223,6 +223,6 @@ export class Block implements CachedPart {
 
   /** The block and this object. */
   get memoryBytes(): number {
-    return this.bytes.length + 160
+    return this.bytes.length + BLOCK_OBJECT_BYTES
   }
 }

@@ -9,16 +9,29 @@
  * C2  A slot that is in use is named by exactly one entry of one owner's table, and by none once it is free.
  * C3  What was handed out stays valid after its eviction: parts are immutable and freed by the garbage collector.
  *
- * A part enters unmarked, so a scan over parts that nobody asks for again displaces only its own kind; a hit marks it, and
- * it then survives one turn of the hand. O(1) amortised: each step of the hand clears a mark that a hit has set, or evicts.
- * Costs 21 bytes per slot beside the parts themselves.
+ * A part enters unmarked, and a hit marks it: it then survives one turn of the hand. O(1) amortised: each step of the hand
+ * clears a mark that a hit has set, or evicts. Costs 21 bytes per slot beside the parts themselves.
+ *
+ * Once it is full, a block is kept only when it is read a second time within a while (the doorkeeper of door.ts): cold reads of
+ * keys that nobody asks for again would push out the maplet pages, which every cold read needs. What is not kept can be read
+ * into one buffer, again and again.
  */
+import { Door } from '../eviction/door.ts'
 
 /** What a cache holds: anything of a known size. */
 export interface CachedPart {
   /** What it takes in memory, in bytes. */
   readonly memoryBytes: number
 }
+
+/** What a block takes beside its bytes. */
+export const BLOCK_OBJECT_BYTES = 160
+
+/** A door has a place for each two kilobytes of the cache: for about twice the blocks that it has room for. */
+const BYTES_PER_PLACE = 2048
+
+/** What is longer gets a buffer of its own, which does not stay. */
+const MOST_SCRATCH_BYTES: number = 1 << 16
 
 /** For each part of a file the slot in which it is cached, or -1. */
 export type SlotTable = Int32Array
@@ -41,6 +54,8 @@ export class BlockCache {
   misses = 0
   evictions = 0
 
+  readonly #door: Door
+  #scratch: Uint8Array = new Uint8Array(0)
   readonly #parts: (CachedPart | null)[] = []
   readonly #owners: (SlotTable | null)[] = []
   readonly #places: number[] = []
@@ -51,6 +66,19 @@ export class BlockCache {
   /** @param maxBytes a part larger than an eighth of it is never kept. */
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes
+    this.#door = new Door(maxBytes / BYTES_PER_PLACE)
+  }
+
+  /** Whether a block of so many bytes is to be kept, which is about to be read; `hash` is its own among all blocks. */
+  admits(bytes: number, hash: number): boolean {
+    return this.bytes + bytes + BLOCK_OBJECT_BYTES <= this.maxBytes || this.#door.knock(hash)
+  }
+
+  /** Where a block of so many bytes is to be read that is not kept; what was there is lost. */
+  scratch(length: number): Uint8Array {
+    if (length > MOST_SCRATCH_BYTES) return new Uint8Array(length)
+    if (length > this.#scratch.length) this.#scratch = new Uint8Array(length)
+    return this.#scratch.subarray(0, length)
   }
 
   /** The part in a slot that an owner's table names; counts a hit. */

@@ -95,7 +95,8 @@ async function write(
 ): Promise<RunSummary | null> {
   const { dropTombstones, falsePositiveRate, databaseId } = job
   if (collected.entries === (dropTombstones ? collected.tombstones : 0)) return null
-  const options = { hashSeed: hashSeedOf(databaseId), falsePositiveRate }
+  const expectedBytes = collected.arena.bytes
+  const options = { hashSeed: hashSeedOf(databaseId), falsePositiveRate, expectedBytes }
   const writer = await RunWriter.create(ownStorage(storage, directory, job.lock), directory, job.run, options)
   try {
     const cursor = collected.cursor()

@@ -3,7 +3,7 @@
  *
  * A run file, from its first byte to its last (all numbers little endian; docs/file-format.md has the byte tables):
  *
- *     blocks        about 32 KiB each: sorted entries, prefix-compressed             block.ts
+ *     blocks        4 to 32 KiB each: sorted entries, prefix-compressed              block.ts
  *     maplet pages  4 KiB each: hash of a key -> number of its block                 maplet-pages.ts
  *     index         where blocks begin and what separates them, first buckets       index-section.ts
  *     expiries      if entries expire: when, by block                               expiries.ts

@@ -1,7 +1,7 @@
 /**
  * The index of a run: where each block begins, what separates it from the one before, and the first bucket of each maplet
- * page. It is read whole on first use, is searched as it stands, and stays in memory while the run is open: about 25
- * bytes per block and 12 per page, 1.2 MB for 10^7 entries of 117 bytes.
+ * page. It is read whole on first use, is searched as it stands, and stays in memory while the run is open: about 30
+ * bytes per block and 8 per page, at most some 4 MB (writer.ts says how many blocks there are).
  *
  *     rows           (blocks + 1) * 12    offset of the block in the file u48, start of its separator u48; the last
  *                                         row holds where the blocks and the separators end
@@ -10,14 +10,15 @@
  *
  * X1  A separator is the shortest prefix of the first key of its block that is greater than the last key of the block before;
  *     that of the first block is empty. So a key lies in the last block whose separator is not behind it, or nowhere.
- * X2  Blocks lie one behind the other from offset 0 on, separators from the start of theirs.
+ * X2  Blocks lie one behind the other from offset 0 on, separators from the start of theirs. What a row says is held against
+ *     that when it is used, as the first read after opening would have to wait for all of them.
  */
 import { crc32 } from 'node:zlib'
 import { BLOCK_HEADER_BYTES } from './block.ts'
 import { compareBytesAt, enlarged } from './compare.ts'
 import { type Footer, expiriesAt } from './footer.ts'
 import { type MapletPage, PAGE_BYTES } from './maplet-pages.ts'
-import { PART_INDEX, corruption, partSeed, writeUint32, writeUint48 } from './format.ts'
+import { PART_INDEX, corruption, partSeed, readUint48, writeUint32, writeUint48 } from './format.ts'
 
 const ROW_BYTES = 12
 
@@ -70,16 +71,15 @@ export function indexBytes(footer: Footer): number {
 
 /** The index of an open run. Immutable. */
 export class RunIndex {
-  /** Where each block begins; one more for where they end. */
-  readonly offsets: Float64Array
+  readonly blocks: number
   /** The first bucket of each maplet page. */
   readonly firstBuckets: Uint32Array
 
   readonly #footer: Footer
   readonly #path: string
   readonly #section: Uint8Array
-  /** Where in the section each separator begins; one more for where they end. */
-  readonly #starts: Float64Array
+  /** Where in the section the separators begin. */
+  readonly #separatorsAt: number
 
   /** @throws CORRUPTION unless `section` is the index that the footer describes. */
   constructor(section: Uint8Array, footer: Footer, runSeed: number, path: string) {
@@ -90,45 +90,51 @@ export class RunIndex {
     if (indexCrc(section, runSeed) !== footer.indexCrc) {
       throw corruption(path, indexAt, 'the checksum of the index does not match')
     }
-    const offsets = new Float64Array(blocks + 1)
-    const starts = new Float64Array(blocks + 1)
-    // The first read after opening waits for this, and no code of it has been compiled yet: built-in calls are fast even then.
-    const view = new DataView(section.buffer, section.byteOffset, section.byteLength)
-    for (let i = 0, at = 0; i <= blocks; i++, at += ROW_BYTES) {
-      offsets[i] = view.getUint32(at, true) + view.getUint16(at + 4, true) * 2 ** 32
-      starts[i] = separatorsAt + view.getUint32(at + 6, true) + view.getUint16(at + 10, true) * 2 ** 32
-      const isSound =
-        i === 0
-          ? offsets[0] === 0 && starts[0] === separatorsAt
-          : (offsets[i] as number) - (offsets[i - 1] as number) > BLOCK_HEADER_BYTES &&
-            (starts[i] as number) >= (starts[i - 1] as number)
-      if (!isSound) throw corruption(path, indexAt + i * ROW_BYTES, `row ${i} of the index contradicts the one before`)
-    }
-    if (offsets[blocks] !== footer.pagesAt || starts[blocks] !== section.length) {
+    this.blocks = blocks
+    this.#footer = footer
+    this.#path = path
+    this.#section = section
+    this.#separatorsAt = separatorsAt
+    if (this.offsetOf(0) !== 0 || this.#separatorStart(0) !== 0) throw this.#damage(0)
+    if (this.offsetOf(blocks) !== footer.pagesAt || separatorsAt + this.#separatorStart(blocks) !== section.length) {
       throw corruption(path, indexAt + blocks * ROW_BYTES, 'the index does not end where it should')
     }
     const firstBuckets = new Uint32Array(pages)
+    // The first read after opening waits for this, and no code of it has been compiled yet: built-in calls are fast even then.
+    const view = new DataView(section.buffer, section.byteOffset, section.byteLength)
     for (let i = 0; i < pages; i++) {
       firstBuckets[i] = view.getUint32(bucketsAt + i * 4, true)
       const isSound = i === 0 ? firstBuckets[0] === 0 : (firstBuckets[i] as number) > (firstBuckets[i - 1] as number)
       if (!isSound) throw corruption(path, indexAt + bucketsAt + i * 4, 'the first buckets of the pages do not ascend')
     }
-    this.offsets = offsets
     this.firstBuckets = firstBuckets
-    this.#footer = footer
-    this.#path = path
-    this.#section = section
-    this.#starts = starts
   }
 
   get memoryBytes(): number {
-    return this.#section.length + this.offsets.length * 16 + this.firstBuckets.length * 4
+    return this.#section.length + this.firstBuckets.length * 4
+  }
+
+  /** Where a block begins; of their number, where they end. */
+  offsetOf(block: number): number {
+    return readUint48(this.#section, block * ROW_BYTES)
+  }
+
+  /**
+   * Bytes of a block.
+   *
+   * @throws CORRUPTION if no block between the one before and the maplet pages can have so many
+   */
+  lengthOf(block: number): number {
+    const offset = this.offsetOf(block)
+    const end = this.offsetOf(block + 1)
+    if (!(end - offset > BLOCK_HEADER_BYTES && end <= this.#footer.pagesAt)) throw this.#damage(block + 1)
+    return end - offset
   }
 
   /** The block in which a key lies if it is in the run at all. */
   blockOf(key: Uint8Array, length: number): number {
     let low = 0
-    let high = this.offsets.length - 2
+    let high = this.blocks - 1
     while (low < high) {
       const middle = (low + high + 1) >>> 1
       if (this.compareSeparator(middle, key, length) <= 0) low = middle
@@ -162,12 +168,32 @@ export class RunIndex {
 
   /** The sign of memcmp(separator of the block, key). */
   compareSeparator(block: number, key: Uint8Array, length: number): number {
-    const start = this.#starts[block] as number
-    return compareBytesAt(this.#section, start, (this.#starts[block + 1] as number) - start, key, length)
+    const start = this.#separatorStart(block)
+    const end = this.#separatorStart(block + 1)
+    if (!(start <= end && this.#separatorsAt + end <= this.#section.length)) throw this.#damage(block + 1)
+    return compareBytesAt(this.#section, this.#separatorsAt + start, end - start, key, length)
   }
 
   /** The bytes of a separator. */
   separator(block: number): Uint8Array {
-    return this.#section.subarray(this.#starts[block], this.#starts[block + 1])
+    const start = this.#separatorsAt + this.#separatorStart(block)
+    return this.#section.subarray(start, this.#separatorsAt + this.#separatorStart(block + 1))
+  }
+
+  /** @throws CORRUPTION unless X2 holds. Takes all rows' time. */
+  check(): void {
+    for (let i = 0; i < this.blocks; i++) {
+      this.lengthOf(i)
+      if (this.#separatorStart(i) > this.#separatorStart(i + 1)) throw this.#damage(i + 1)
+    }
+  }
+
+  #separatorStart(block: number): number {
+    return readUint48(this.#section, block * ROW_BYTES + 6)
+  }
+
+  #damage(row: number): Error {
+    const what = `row ${row} of the index contradicts the one before`
+    return corruption(this.#path, this.#footer.indexAt + row * ROW_BYTES, what)
   }
 }

@@ -105,6 +105,7 @@ export class MapletPage implements CachedPart {
   readonly cells: number
   readonly memoryBytes: number = PAGE_BYTES + 160
 
+  readonly #view: DataView
   readonly #fingerprintBits: number
   readonly #blockBits: number
   readonly #fingerprints: number
@@ -126,6 +127,7 @@ export class MapletPage implements CachedPart {
       bytesOf(buckets, cells, shape) <= PAGE_BYTES
     if (!sound) throw corruption(path, offset, `the header of maplet page ${number} contradicts itself`)
     this.bytes = bytes
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.firstBucket = firstBucket
     this.buckets = buckets
     this.cells = cells
@@ -166,18 +168,12 @@ export class MapletPage implements CachedPart {
 
   /** The first cell in [from, end) with that fingerprint, or -1. */
   match(fingerprint: number, from: number, end: number): number {
-    const { bytes } = this
+    const view = this.#view
     const bits = this.#fingerprintBits
     const mask = (1 << bits) - 1
     let bit = this.#fingerprints * 8 + from * bits
     for (let cell = from; cell < end; cell++, bit += bits) {
-      const at = bit >>> 3
-      const word =
-        (bytes[at] as number) |
-        ((bytes[at + 1] as number) << 8) |
-        ((bytes[at + 2] as number) << 16) |
-        ((bytes[at + 3] as number) << 24)
-      if (((word >>> (bit & 7)) & mask) === fingerprint) return cell
+      if (((view.getInt32(bit >>> 3, true) >>> (bit & 7)) & mask) === fingerprint) return cell
     }
     return -1
   }

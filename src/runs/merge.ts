@@ -54,7 +54,11 @@ export async function mergeRuns(
   let writer: RunWriter | null = null
   try {
     for (const summary of job.inputs) readers.push(await RunReader.open(storage, directory, summary, cache))
-    const options = { hashSeed: hashSeedOf(job.databaseId), falsePositiveRate: job.falsePositiveRate }
+    const options = {
+      hashSeed: hashSeedOf(job.databaseId),
+      falsePositiveRate: job.falsePositiveRate,
+      expectedBytes: job.inputs.reduce((sum, { bytes }) => sum + bytes, 0),
+    }
     writer = await RunWriter.create(ownStorage(storage, directory, job.lock), directory, job.run, options)
     await copy(readers, writer, job.dropTombstones, pacer)
     if (writer.entries > 0) return await writer.finish(() => pacer.now())

@@ -3,12 +3,14 @@
  * through the cache that all runs share.
  *
  * A lookup takes one page and, almost only if the key is there, one block: about 1 us if both are cached, a fifth of that
- * for an absent key. It is synchronous; what is not cached is read on the calling thread, 4 KiB or about 32 KiB at a time.
+ * for an absent key. It is synchronous; what is not cached is read on the calling thread, a page of 4 KiB or a block of 4 to
+ * 32 KiB at a time.
  *
  * R1  Whatever the bytes of the file are, a call gives what was written or throws CORRUPTION (or IO), and allocates no more than
  *     the size of the file. Bytes are decoded after their checksum was found right. (Whoever forges checksums as well can make
  *     keys disappear or take on other values, but not more.)
- * R2  What `value` returned stays valid after eviction and after `close`.
+ * R2  What `value` returned stays valid after eviction and after `close`; `valueBytes` only until the next lookup in any reader
+ *     that shares the cache.
  *
  * Not for use by several threads; each opens its own. A reader must not be used once `close()` was called.
  */
@@ -20,7 +22,7 @@ import { type BlockCache, type SlotTable, emptySlots } from './cache.ts'
 import { BlockEntries } from './entries.ts'
 import { BlockExpiries, type Expiries, decodeExpiries, expiriesBytes } from './expiries.ts'
 import { FOOTER_BYTES, type Footer, decodeFooter, expiriesAt, idBytes } from './footer.ts'
-import { MISSING, type RunSummary, corruption, runFileName, runSeedOf } from './format.ts'
+import { MISSING, PART_BLOCK, type RunSummary, corruption, partSeed, runFileName, runSeedOf } from './format.ts'
 import type { HashSeed } from './hash.ts'
 import { RunIndex, indexBytes } from './index-section.ts'
 import { MapletPage, PAGE_BYTES, bucketOf, fingerprintOf } from './maplet-pages.ts'
@@ -125,11 +127,12 @@ export class RunReader implements BlockSource {
     return false
   }
 
-  /** The value that `find` found, a view that keeps its block in memory; empty for a tombstone. */
+  /** The value that `find` found, a copy; empty for a tombstone. */
   get value(): Uint8Array {
-    return this.#entry.value
+    return this.#entry.value.slice()
   }
 
+  /** Where the value lies that `find` found. R2. */
   get valueBytes(): Uint8Array {
     return this.#entry.valueBytes
   }
@@ -200,14 +203,7 @@ export class RunReader implements BlockSource {
   }
 
   block(number: number): Block {
-    const slot = this.#blockSlots[number] as number
-    if (slot >= 0) return this.#cache.hit(slot) as Block
-    const { offsets } = this.index
-    const offset = offsets[number] as number
-    const bytes = this.#read(offset, (offsets[number + 1] as number) - offset)
-    const block = new Block(bytes, number, this.#runSeed, this.path, offset)
-    this.#cache.insert(block, this.#blockSlots, number)
-    return block
+    return this.#block(number, true)
   }
 
   /** The maplet page of that number, from the cache or from the file. */
@@ -216,16 +212,31 @@ export class RunReader implements BlockSource {
     if (slot >= 0) return this.#cache.hit(slot) as MapletPage
     const { index } = this
     const offset = this.#footer.pagesAt + number * PAGE_BYTES
-    const bytes = this.#read(offset, PAGE_BYTES)
+    const bytes = this.#read(offset, new Uint8Array(PAGE_BYTES))
     const page = new MapletPage(bytes, number, this.#footer.shape, this.#runSeed, this.path, offset)
     index.checkPage(page, number)
     this.#cache.insert(page, this.#pageSlots, number)
     return page
   }
 
+  /** The block of that number; unless it `lasts`, its bytes may lie where those of the next one will. */
+  #block(number: number, lasts: boolean): Block {
+    const { index } = this
+    const slot = this.#blockSlots[number] as number
+    if (slot >= 0) return this.#cache.hit(slot) as Block
+    const offset = index.offsetOf(number)
+    const length = index.lengthOf(number)
+    const isKept = this.#cache.admits(length, partSeed(this.#runSeed, PART_BLOCK, number))
+    const bytes = isKept || lasts ? new Uint8Array(length) : this.#cache.scratch(length)
+    const block = new Block(this.#read(offset, bytes), number, this.#runSeed, this.path, offset)
+    if (isKept) this.#cache.insert(block, this.#blockSlots, number)
+    else this.#cache.misses++
+    return block
+  }
+
   #findIn(block: number, key: Uint8Array, length: number): boolean {
     const entry = this.#entry
-    if (!entry.find(this.block(block), key, length)) return false
+    if (!entry.find(this.#block(block, false), key, length)) return false
     this.sequence = entry.sequence
     this.size = entry.size
     this.expiresAt = entry.expiresAt
@@ -234,7 +245,7 @@ export class RunReader implements BlockSource {
   }
 
   #loadIndex(): RunIndex {
-    const bytes = this.#read(this.#footer.indexAt, indexBytes(this.#footer))
+    const bytes = this.#read(this.#footer.indexAt, new Uint8Array(indexBytes(this.#footer)))
     const index = new RunIndex(bytes, this.#footer, this.#runSeed, this.path)
     this.#blockSlots = emptySlots(this.#footer.blocks)
     this.#pageSlots = emptySlots(this.#footer.pages)
@@ -242,11 +253,11 @@ export class RunReader implements BlockSource {
     return index
   }
 
-  #read(offset: number, length: number): Uint8Array {
+  /** Fills `bytes` from the file, and returns them. */
+  #read(offset: number, bytes: Uint8Array): Uint8Array {
     if (this.#isClosed) throw new VarveError('CLOSED', `${this.path} was closed`)
-    const bytes = new Uint8Array(length)
     const count = this.#file.readSync(bytes, offset)
-    if (count !== length) throw corruption(this.path, offset + count, 'it has become shorter')
+    if (count !== bytes.length) throw corruption(this.path, offset + count, 'it has become shorter')
     return bytes
   }
 

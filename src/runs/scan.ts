@@ -128,10 +128,9 @@ export class RunScan extends BlockEntries {
     if (this.block !== null && this.nextInBlock()) return true
     const number = this.#number
     if (number === this.#loadedEnd) return false
-    const { offsets } = this.#index
-    const offset = offsets[number] as number
-    const end = offsets[number + 1] as number
-    const bytes = this.#chunk.subarray(offset - this.#chunkAt, end - this.#chunkAt)
+    const offset = this.#index.offsetOf(number)
+    const start = offset - this.#chunkAt
+    const bytes = this.#chunk.subarray(start, start + this.#index.lengthOf(number))
     this.enter(new Block(bytes, number, this.#runSeed, this.#file.path, offset))
     this.#number++
     return this.nextInBlock()
@@ -139,26 +138,27 @@ export class RunScan extends BlockEntries {
 
   /** Fetches more entries, once `next()` has returned false. False: there are none. */
   async load(): Promise<boolean> {
-    if (this.#loadedEnd === this.#index.offsets.length - 1) return false
+    const { blocks } = this.#index
+    if (this.#loadedEnd === blocks) return false
     const { bytes, end } = await (this.#ahead ?? this.#read(this.#loadedEnd))
     this.leave()
     this.#spare = this.#chunk
     this.#chunk = bytes
-    this.#chunkAt = this.#index.offsets[this.#loadedEnd] as number
+    this.#chunkAt = this.#index.offsetOf(this.#loadedEnd)
     this.#number = this.#loadedEnd
     this.#loadedEnd = end
-    this.#ahead = end < this.#index.offsets.length - 1 ? this.#read(end) : null
+    this.#ahead = end < blocks ? this.#read(end) : null
     // A failure is reported by the call that wants the piece; until then it must not count as unhandled.
     this.#ahead?.catch(() => undefined)
     return true
   }
 
   async #read(from: number): Promise<Piece> {
-    const { offsets } = this.#index
-    const start = offsets[from] as number
+    const index = this.#index
+    const start = index.offsetOf(from)
+    let length = index.lengthOf(from)
     let end = from + 1
-    while (end < offsets.length - 1 && (offsets[end + 1] as number) - start <= CHUNK_BYTES) end++
-    const length = (offsets[end] as number) - start
+    for (; end < index.blocks && length + index.lengthOf(end) <= CHUNK_BYTES; end++) length += index.lengthOf(end)
     const buffer = this.#spare.length >= length ? this.#spare : new Uint8Array(Math.max(length, CHUNK_BYTES))
     const bytes = buffer.subarray(0, length)
     const count = await this.#file.read(bytes, start)

@@ -114,7 +114,7 @@ export class ColdTier {
 
   /**
    * Takes entries that have expired at `now`, whose newest entry in the tier they are, out of at most `maxBlocks` blocks, each of
-   * which may have to be read (about 32 KiB) and holds up to some thousand entries. There is more as long as `nextExpiry()`
+   * which may have to be read (4 to 32 KiB) and holds up to some thousand entries. There is more as long as `nextExpiry()`
    * is at or before `now`.
    *
    * Each is given out once, until its run is merged or opened again; whoever cannot delete it yet must remember it.
@@ -245,9 +245,9 @@ export class ColdTable {
     this.id = id
   }
 
-  /** The encoded value as a view, which stays true, but keeps more than itself in memory. */
+  /** The encoded value, a copy. */
   get value(): Uint8Array {
-    return this.valueBytes.subarray(this.valueStart, this.valueEnd)
+    return this.valueBytes.slice(this.valueStart, this.valueEnd)
   }
 
   /** Whether the key has a live value in the current version; the fields then tell of it. */

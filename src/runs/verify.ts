@@ -89,9 +89,12 @@ class Verification {
       if (index === undefined) return this.#problems
       await this.#checkPages(index)
       let isComplete = true
-      for (let number = 0; number < this.#footer.blocks; number++) {
-        const isSound = await this.#collecting(() => this.#checkBlock(index, number))
-        if (isSound === undefined) isComplete = false
+      for (let from = 0; from < this.#footer.blocks;) {
+        let end = from + 1
+        let length = index.lengthOf(from)
+        while (end < index.blocks && length + index.lengthOf(end) <= PIECE_BYTES) length += index.lengthOf(end++)
+        if (!(await this.#checkPiece(index, from, end, length))) isComplete = false
+        from = end
         await this.#progress?.(this.#checked)
       }
       if (isComplete) this.#checkCounts()
@@ -131,7 +134,9 @@ class Verification {
 
   async #readIndex(): Promise<RunIndex> {
     const section = await this.#read(this.#footer.indexAt, indexBytes(this.#footer))
-    return new RunIndex(section, this.#footer, this.#runSeed, this.#file.path)
+    const index = new RunIndex(section, this.#footer, this.#runSeed, this.#file.path)
+    index.check()
+    return index
   }
 
   async #readExpiries(): Promise<void> {
@@ -156,10 +161,23 @@ class Verification {
     }
   }
 
-  async #checkBlock(index: RunIndex, number: number): Promise<true> {
+  /** Checks the blocks from one to another, which lie in so many bytes; whether all of them are sound. */
+  async #checkPiece(index: RunIndex, from: number, end: number, length: number): Promise<boolean> {
+    const start = index.offsetOf(from)
+    const piece = await this.#collecting(() => this.#read(start, length))
+    if (piece === undefined) return false
+    let areSound = true
+    for (let number = from; number < end; number++) {
+      const at = index.offsetOf(number) - start
+      const bytes = piece.subarray(at, at + index.lengthOf(number))
+      if ((await this.#collecting(() => this.#checkBlock(index, number, bytes))) === undefined) areSound = false
+    }
+    return areSound
+  }
+
+  async #checkBlock(index: RunIndex, number: number, bytes: Uint8Array): Promise<true> {
     const { path } = this.#file
-    const offset = index.offsets[number] as number
-    const bytes = await this.#read(offset, (index.offsets[number + 1] as number) - offset)
+    const offset = index.offsetOf(number)
     const entry = this.#entry
     entry.open(new Block(bytes, number, this.#runSeed, path, offset))
     let least = Infinity
@@ -292,6 +310,9 @@ class Verification {
     return bytes
   }
 }
+
+/** What is read at once, unless one block is longer. */
+const PIECE_BYTES: number = 32 * 1024
 
 const SHORTER = 'it has become shorter'
 

@@ -28,13 +28,26 @@ export interface RunWriterOptions {
   readonly hashSeed: HashSeed
   /** Share of absent keys for which a lookup may read a block in vain; down to 5e-7. */
   readonly falsePositiveRate: number
-  /** Bytes of a block, at most, unless one entry needs more. Default 32 KiB. */
+  /** About how many bytes of entries will be written; how long blocks are depends on it. */
+  readonly expectedBytes?: number
+  /** Bytes of a block, at most, unless one entry needs more. Default: {@link blockBytesFor} what is expected. */
   readonly blockBytes?: number
   /** Source of the run's id. Default: that of the operating system. */
   readonly random?: (bytes: number) => Uint8Array
 }
 
-const DEFAULT_BLOCK_BYTES: number = 32 * 1024
+const LEAST_BLOCK_BYTES: number = 4 * 1024
+const MOST_BLOCK_BYTES: number = 32 * 1024
+/** As long as blocks need not be longer than the most. */
+const MOST_BLOCKS: number = 2 ** 17
+
+/**
+ * How long blocks are in a run of so many bytes, at most. A cold read reads, checks and searches a block, so they are as short
+ * as a page of memory; but the index, which has a row for each, is in memory, so they are longer in long runs.
+ */
+export function blockBytesFor(expectedBytes: number): number {
+  return Math.min(MOST_BLOCK_BYTES, Math.max(LEAST_BLOCK_BYTES, Math.ceil(expectedBytes / MOST_BLOCKS)))
+}
 
 /** Every stored key begins with the number of its table. */
 const TABLE_BYTES = 4
@@ -82,7 +95,7 @@ export class RunWriter {
     this.#runSeed = runSeedOf(id)
     this.#hashSeed = options.hashSeed
     this.#falsePositiveRate = options.falsePositiveRate
-    this.#blockBytes = options.blockBytes ?? DEFAULT_BLOCK_BYTES
+    this.#blockBytes = options.blockBytes ?? blockBytesFor(options.expectedBytes ?? 0)
     this.#file = file
     this.#output = new SequentialOutput(file)
   }

@@ -39,18 +39,24 @@ export class NodeFile implements StorageFile {
     return this.#move('read', target, position)
   }
 
+  /** As {@link writeSync}, but for closures: every cold read comes by here. */
   readSync(target: Uint8Array, position: number): number {
-    return this.#runSync('read', () => {
-      let filled = 0
-      while (filled < target.length) {
-        const length = Math.min(target.length - filled, MAX_CALL_BYTES)
-        const from = filled
-        const count = callSync(() => this.#system.calls.readSync(this.#fd, target, from, length, position + from))
+    this.#refuseIfClosed('read')
+    const { calls } = this.#system
+    let filled = 0
+    let interruptions = 0
+    while (filled < target.length) {
+      const length = Math.min(target.length - filled, MAX_CALL_BYTES)
+      try {
+        const count = calls.readSync(this.#fd, target, filled, length, position + filled)
         if (count === 0) break
         filled += count
+        interruptions = 0
+      } catch (error) {
+        if (!isInterruption(error) || ++interruptions > MAX_INTERRUPTIONS) throw ioError('read', this.path, error)
       }
-      return filled
-    })
+    }
+    return filled
   }
 
   write(data: Uint8Array, position: number): Promise<void> {

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { BlockCache } from '../../src/runs/cache.ts'
 import { RUN_LEFTOVER_NAME, RUN_NAME, runFileName } from '../../src/runs/format.ts'
 import { RunReader } from '../../src/runs/reader.ts'
-import { RunWriter } from '../../src/runs/writer.ts'
+import { blockBytesFor, RunWriter } from '../../src/runs/writer.ts'
 import { NodeStorage } from '../../src/storage/node.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import type { Storage } from '../../src/storage/storage.ts'
@@ -201,7 +201,7 @@ describe('RunReader', () => {
     const reads = storage.log.filter(({ number }) => number > opened)
     expect(reads.map(({ name }) => name)).toEqual(['read', 'read', 'read'])
     expect(reads[1]!.bytes).toBe(4096)
-    expect(reads[2]!.bytes).toBeLessThanOrEqual(32 * 1024)
+    expect(reads[2]!.bytes).toBeLessThanOrEqual(4 * 1024)
     expect(find(reader, key)).toBe(true)
     expect(storage.operations).toBe(opened + 3)
   })
@@ -222,6 +222,20 @@ describe('RunReader', () => {
       expect(falsePositives).toBeLessThanOrEqual(probes * rate + 3 * Math.sqrt(probes * rate))
       expect(falsePositives).toBeGreaterThan((probes * rate) / 4)
     }
+  })
+
+  it('has blocks of 4 KiB, and longer ones where there would be very many', async () => {
+    const mebibyte = 2 ** 20
+    expect([0, 4000, mebibyte, 512 * mebibyte].map(blockBytesFor)).toEqual([4096, 4096, 4096, 4096])
+    expect([1024, 1280, 4096, 1e9].map((count) => blockBytesFor(count * mebibyte))).toEqual([
+      8192, 10_240, 32_768, 32_768,
+    ])
+    const storage = await emptyDisk()
+    const entries = plainEntries(2000, 100)
+    const short = await openRun(storage, await writeRun(storage, 1, entries))
+    const long = await openRun(storage, await writeRun(storage, 2, entries, { expectedBytes: 1024 * mebibyte }))
+    expect(short.blocks / long.blocks).toBeGreaterThan(1.8)
+    for (const reader of [short, long]) await expectEverything(reader, entries)
   })
 
   it('takes at most 125 bytes of the disk for an entry of 117', async () => {
@@ -254,6 +268,30 @@ describe('RunReader', () => {
     expect(value).toEqual(entries[5]!.value)
     expect([cache.bytes, cache.parts]).toEqual([0, 0])
     expect(await codeOf(() => find(reader, entries[5]!.key))).toBe('CLOSED')
+  })
+
+  it('keeps a block that is read again, and reads others past what is kept (R2)', async () => {
+    const storage = await emptyDisk()
+    const entries = plainEntries(20_000, 100)
+    const summary = await writeRun(storage, 1, entries)
+    const cache = new BlockCache(200_000)
+    const reader = await openRun(storage, summary, cache)
+    const cursor = reader.cursor()
+    cursor.first()
+    for (const [i, { key, value }] of entries.entries()) {
+      expect(find(reader, key)).toBe(true)
+      expect(Buffer.compare(reader.value, value!)).toBe(0)
+      // What a cursor stands on is its own, whatever is looked up meanwhile.
+      expect(cursor.value).toEqual(value)
+      expect(cursor.next()).toBe(i + 1 < entries.length)
+    }
+    const hot = entries[0]!
+    for (let i = 0; i < 20 && !(find(reader, hot.key) && cache.hits > 0); i++) find(reader, entries[i * 300]!.key)
+    find(reader, hot.key)
+    const reads = storage.operations
+    find(reader, hot.key)
+    expect(storage.operations).toBe(reads)
+    expect(cache.bytes).toBeLessThanOrEqual(200_000)
   })
 
   it('reads an empty run', async () => {
