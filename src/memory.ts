@@ -6,8 +6,8 @@ import type { ResolvedOptions } from './options.ts'
 import type { DatabaseState } from './table-core.ts'
 
 const MOST_CACHE_BYTES = 32 * 2 ** 20
-/** The part of the limit that blocks of runs may take. */
-const CACHE_SHARE = 1 / 4
+/** The part of the limit that blocks of runs, and the maplet pages that say where to look, may take. */
+const CACHE_SHARE = 1 / 3
 /** The part of the limit that the log may reach before a checkpoint is due, so that reopening has not more to replay. */
 const LOG_SHARE = 1 / 4
 const LEAST_CHECKPOINT_BYTES = 2 ** 16

@@ -114,7 +114,7 @@ export interface DatabaseOptions<K = Key, V = unknown> extends Omit<TableOptions
   vacuum?: { intervalMs: number } | false | undefined
   /**
    * Most bytes of keys, values and old versions in memory, as `sizeOf` or an estimate counts them, and on disk of the blocks read
-   * with them (a quarter, at most 32 MiB). Beyond it `eviction` chooses who leaves: for good in memory, with a `path` until it is
+   * with them (a third, at most 32 MiB). Beyond it `eviction` chooses who leaves: for good in memory, with a `path` until it is
    * read again. At least 1. Default: no limit.
    */
   maxMemoryBytes?: number | undefined

@@ -319,9 +319,9 @@ export function memoryUsage(engine: Engine, directory: Directory | null): number
 
 /** What is there for all tables together: old versions, those who watch, what expires, the eviction policy, the disk. */
 function sharedBytes(engine: Engine, directory: Directory | null): number {
-  const { policy, chainedBytes } = engine.residency
+  const { overheadBytes, chainedBytes } = engine.residency
   const { feed } = engine
-  const own = chainedBytes + (feed?.bytes ?? 0) + deadlineBytes(engine) + (policy?.overheadBytes ?? 0)
+  const own = chainedBytes + (feed?.bytes ?? 0) + deadlineBytes(engine) + overheadBytes
   return own + (directory?.memoryBytes ?? 0)
 }
 

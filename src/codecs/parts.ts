@@ -128,7 +128,8 @@ export class BinaryPart extends Part {
   }
 
   revive(): unknown {
-    return this.kind.make(fetch(this.octets).buffer)
+    const bytes = fetch(this.octets)
+    return this.kind === BYTES ? bytes : this.kind.make(bytes.buffer)
   }
 }
 
@@ -182,3 +183,6 @@ export const BINARY_KINDS: readonly BinaryKind[] = [
     { name: 'Buffer', prototype: Buffer.prototype as object, make: (buffer: ArrayBuffer) => Buffer.from(buffer) },
   ].map((kind, i) => ({ ...kind, code: VIEWS.length + i, elementBytes: 1 })),
 ]
+
+/** The kind of what is plain bytes already. */
+const BYTES: BinaryKind = BINARY_KINDS[1] as BinaryKind

@@ -14,7 +14,7 @@
  * R4  Where there are pins, an entry has as many as active transactions have noted reads of it.
  */
 import { VarveError } from '../errors.ts'
-import type { EvictionPolicy } from '../eviction/index.ts'
+import { Door, type EvictionPolicy } from '../eviction/index.ts'
 import { hashKey } from '../maplet/core.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
 import { DirtyLedger } from './dirty-ledger.ts'
@@ -34,6 +34,9 @@ export const SLOTS_BYTES = 16
 const DIRTY_SHARE = 1 / 2
 /** Spans of the ledger in what may be dirty. */
 const DIRTY_SPANS = 32
+
+/** The door has a place for each so many bytes of the limit: for about as many strangers as there are small entries. */
+const BYTES_PER_PLACE = 256
 
 /** What an engine keeps its memory within. */
 export interface MemoryOptions {
@@ -99,6 +102,8 @@ export class Residency {
   isClosed = false
   /** The newest refusal for want of room that a checkpoint may cure; null if there was none. */
   curable: VarveError | null = null
+  /** Tells what is asked for again; null where everything that is read below is kept. */
+  private readonly door: Door | null
   private waiting: Waiter[] = []
 
   /** @param onDisk the newest commit that is on disk; null without a disk */
@@ -109,6 +114,20 @@ export class Residency {
     this.ledger =
       onDisk === null || this.limit === Infinity ? null : new DirtyLedger(onDisk, this.dirtyLimit / DIRTY_SPANS)
     this.pins = options !== null && onDisk !== null
+    this.door = this.ledger === null ? null : new Door(this.limit / BYTES_PER_PLACE)
+  }
+
+  /**
+   * Whether what a read has found below memory, and nobody need remember, is worth an entry of so many bytes: if there is room, or
+   * if it is asked for again within a while. Making room and an entry takes about as long as reading it once more.
+   */
+  admits(bytes: number, hash: number): boolean {
+    return this.door === null || this.used + bytes <= this.limit || this.door.knock(hash)
+  }
+
+  /** Bytes that deciding who is in memory takes. */
+  get overheadBytes(): number {
+    return (this.policy?.overheadBytes ?? 0) + (this.door?.overheadBytes ?? 0)
   }
 
   /** Whether a commit has to wait until more is on disk. */

@@ -236,6 +236,22 @@ export class TableStore {
     return id
   }
 
+  /** The value that the base has under a key now, in a stored form. What is asked for again within a while is loaded. */
+  private glance(key: Key, high: number, low: number): unknown {
+    const { base, residency } = this
+    if (base === null || (this.isBaseEmpty && this.coldSize === 0)) {
+      this.miss(key, high, low)
+      return undefined
+    }
+    residency.counters.misses++
+    if (!base.find(key)) return undefined
+    residency.counters.coldReads++
+    const { expiresAt } = base
+    const isKept = residency.admits(base.size + this.entryBytes, high)
+    const stored = isKept ? this.headOf(this.loadFound(base, key, high, low)) : base.stored(this, key)
+    return hasExpired(expiresAt, expiresAt === 0 ? 0 : this.timeMs()) ? undefined : stored
+  }
+
   /** Where scans must look besides memory; null if everything is in memory. */
   get scannedBase(): BaseTable | null {
     return this.isBaseEmpty && this.coldSize === 0 ? null : this.base
@@ -250,6 +266,11 @@ export class TableStore {
   /** Makes an entry of what the base has under a key; -1 if that is nothing. I5. */
   private load(base: BaseTable, key: Key, high: number, low: number): number {
     if ((this.isBaseEmpty && this.coldSize === 0) || !base.find(key)) return -1
+    return this.loadFound(base, key, high, low)
+  }
+
+  /** The same for what the base has just found. */
+  private loadFound(base: BaseTable, key: Key, high: number, low: number): number {
     const { sequence, size, expiresAt } = base
     const stored = base.stored(this, key)
     const value = this.offHeap === null || stored === EVICTED ? stored : this.offHeap.place(stored)
@@ -405,12 +426,11 @@ export class TableStore {
     // As read(), with one look at the value.
     const high = hashKey(key, this.maplet)
     const low = hashLow
-    const found = this.maplet.find(high, low, key)
-    const id = found < 0 ? this.miss(key, high, low) : found
-    if (id < 0) return undefined
+    const id = this.maplet.find(high, low, key)
+    if (id < 0) return this.glance(key, high, low)
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const value = chunk.valueAt(id & CHUNK_MASK)
-    if (this.policy !== null && found >= 0 && value !== undefined) {
+    if (this.policy !== null && value !== undefined) {
       this.policy.access(id)
       this.hits++
     }

@@ -62,7 +62,10 @@ describe('plain values', () => {
       `${length} bytes`,
       Uint8Array.from({ length }, (_, i) => i * 37),
     ]),
-    ['binary data of other kinds', [Float64Array.of(1.5, -0), Int16Array.of(-1, 2), Buffer.from('x'), new ArrayBuffer(3)]],
+    [
+      'binary data of other kinds',
+      [Float64Array.of(1.5, -0), Int16Array.of(-1, 2), Buffer.from('x'), new ArrayBuffer(3)],
+    ],
     ['bytes within', { id: 1, hash: Uint8Array.of(1, 2, 255), list: [new Uint8Array(0)] }],
     ['nested ones', { list: [{ a: [[{ b: null }]] }, { a: [] }], inner: { list: 'x', a: { list: 1 } } }],
   ])('%s', (_, value) => {

@@ -390,6 +390,53 @@ describe('on disk', () => {
     await again.close()
   })
 
+  it('what get reads for want of room stays only if it is asked for again', async () => {
+    let time = 1_700_000_000_000
+    const directory = new Directory()
+    const limited = {
+      path: directory.path,
+      maxMemoryBytes: 150_000,
+      clock: () => time,
+      ttl: { sweepIntervalMs: 0 },
+    } as const
+    const filling = await Database.open<string, string>(limited)
+    const blobs = table<string, Uint8Array>('blobs', { value: codecs.bytes() })
+    for (let i = 0; i < 1000; i++) await filling.handle().set(`k${i}`, `${i}`.padEnd(200))
+    await filling.handle().set('brief', 'x', { ttlMs: 10 })
+    for (let i = 0; i < 10; i++) await filling.handle(blobs).set(`b${i}`, new Uint8Array(300).fill(i))
+    await filling.close()
+
+    const db = await Database.open<string, string>(limited)
+    onTestFinished(() => db.close())
+    const cold = (name = 'default'): number => db.stats().tables[name]!.coldKeys
+    for (let i = 0; i < 980; i++) expect(db.handle().get(`k${i}`)).toBe(`${i}`.padEnd(200))
+    const full = cold()
+    expect(full).toBeGreaterThan(500)
+    const strangers = Array.from({ length: 20 }, (_, i) => `k${980 + i}`)
+    const { evicted } = db.stats().cache
+    for (const key of strangers.slice(0, 3)) expect(db.handle().get(key)).toBe(key.slice(1).padEnd(200))
+    expect([cold(), db.stats().cache.evicted]).toEqual([full, evicted])
+    const isResident = (wanted: string): boolean =>
+      [...db.handle().inspect()].some(({ key, resident }) => key === wanted && resident)
+    for (let i = 0; i < 20 && !isResident(strangers[0]!); i++) db.handle().get(strangers[0]!)
+    expect(isResident(strangers[0]!)).toBe(true)
+    expect(db.stats().cache.evicted).toBeGreaterThan(evicted)
+
+    const { misses, coldReads } = db.stats().cache
+    for (let i = 0; i < 10; i++) expect(db.handle(blobs).get(`b${i}`)).toEqual(new Uint8Array(300).fill(i))
+    expect(db.handle().get('brief')).toBe('x')
+    time += 10
+    expect([db.handle().get('brief'), db.handle().get('nobody')]).toEqual([undefined, undefined])
+    const after = db.stats().cache
+    expect([after.misses - misses, after.coldReads - coldReads]).toEqual([13, 12])
+    // A transaction remembers what it reads, so that is loaded at once.
+    const before = cold()
+    await db.handle().transaction((tx) => void tx.get(strangers[7]!))
+    expect(isResident(strangers[7]!)).toBe(true)
+    expect(cold()).toBeLessThanOrEqual(before + 3)
+    expect((await db.check()).problems).toEqual([])
+  })
+
   it('parallel commits that are far more than the limit all get in', async () => {
     const db = await onDisk({ maxMemoryBytes: 60_000 })
     const handle = db.handle()
@@ -431,7 +478,9 @@ describe('on disk', () => {
   it('whoever iterates and writes at once does not wait for itself', async () => {
     const db = await onDisk({ maxMemoryBytes: 150_000 })
     const handle = db.handle()
-    for (let i = 0; i < 500; i++) void handle.set(`k${String(i).padStart(3, '0')}`, 'x'.repeat(50))
+    // Those for which there is no room at once have to wait.
+    const writes = Array.from({ length: 500 }, (_, i) => handle.set(`k${String(i).padStart(3, '0')}`, 'x'.repeat(50)))
+    await Promise.all(writes)
     await db.checkpoint()
     let found = 0
     for (const [key, value] of handle.entries({ prefix: 'k' })) {
