@@ -25,7 +25,7 @@ import { FOOTER_BYTES, type Footer, decodeFooter, expiriesAt, idBytes } from './
 import { MISSING, PART_BLOCK, type RunSummary, corruption, partSeed, runFileName, runSeedOf } from './format.ts'
 import type { HashSeed } from './hash.ts'
 import { RunIndex, indexBytes } from './index-section.ts'
-import { MapletPage, PAGE_BYTES, bucketOf, fingerprintOf } from './maplet-pages.ts'
+import { MapletPage, NO_CELL, NOT_LISTED, PAGE_BYTES, type PageShape, bucketOf, fingerprintOf } from './maplet-pages.ts'
 import { type BlockSource, RunCursor, RunScan } from './scan.ts'
 import { type RunProblem, verifyRun } from './verify.ts'
 
@@ -52,6 +52,7 @@ export class RunReader implements BlockSource {
 
   readonly #file: StorageFile
   readonly #footer: Footer
+  readonly #shape: PageShape
   readonly #runSeed: number
   readonly #cache: BlockCache
   readonly #entry: BlockLookup = new BlockLookup()
@@ -69,6 +70,7 @@ export class RunReader implements BlockSource {
     this.expiries = expiries === null ? null : new BlockExpiries(expiries.leasts)
     this.#file = file
     this.#footer = footer
+    this.#shape = footer.shape
     this.#runSeed = runSeedOf(idBytes(footer.summary.id))
     this.#cache = cache
   }
@@ -106,16 +108,17 @@ export class RunReader implements BlockSource {
   find(key: Uint8Array, length: number, hashHigh: number, hashLow: number): boolean {
     this.lookups++
     if (this.blocks === 0) return false
-    const { shape } = this.#footer
+    const shape = this.#shape
     const { index } = this
     const bucket = bucketOf(hashHigh, shape)
     const page = this.page(index.pageOf(bucket, shape.buckets))
-    const start = page.start(bucket)
-    if (start < 0) return this.#findIn(index.blockOf(key, length), key, length)
-    const end = page.end(bucket)
     const fingerprint = fingerprintOf(hashLow, shape)
+    const first = page.firstOf(bucket, fingerprint)
+    if (first === NO_CELL) return false
+    if (first === NOT_LISTED) return this.#findIn(index.blockOf(key, length), key, length)
+    const end = page.end(bucket)
     let tried = -1
-    for (let cell = page.match(fingerprint, start, end); cell >= 0; cell = page.match(fingerprint, cell + 1, end)) {
+    for (let cell = first; cell >= 0; cell = page.match(fingerprint, cell + 1, end)) {
       const block = page.blockAt(cell)
       if (block === tried) continue
       tried = block
