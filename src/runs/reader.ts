@@ -209,6 +209,20 @@ export class RunReader implements BlockSource {
     return this.#block(number, true)
   }
 
+  cached(number: number): Block | null {
+    const slot = this.#blockSlots[number] as number
+    return slot >= 0 ? (this.#cache.hit(slot) as Block) : null
+  }
+
+  read(number: number, length: number): Uint8Array {
+    return this.#read(this.index.offsetOf(number), new Uint8Array(length))
+  }
+
+  check(bytes: Uint8Array, number: number): Block {
+    this.#cache.misses++
+    return new Block(bytes, number, this.#runSeed, this.path, this.index.offsetOf(number))
+  }
+
   /** The maplet page of that number, from the cache or from the file. */
   page(number: number): MapletPage {
     const slot = this.#pageSlots[number] as number

@@ -12,7 +12,18 @@ export interface BlockSource {
   readonly index: RunIndex
   /** The block of that number, from the cache or from the file. */
   block(number: number): Block
+  /** The same if it is cached; null otherwise. */
+  cached(number: number): Block | null
+  /** What the file has where so many bytes of blocks begin. */
+  read(number: number, length: number): Uint8Array
+  /** The block of that number, of what the file has in its place; it is not cached. */
+  check(bytes: Uint8Array, number: number): Block
 }
+
+/** Blocks that are entered one after the other before more than the next is read. */
+const STEPS_ALONE = 2
+/** What is then read at once. */
+const AHEAD_BYTES: number = 32 * 1024
 
 /**
  * A position among the entries of a run; moves in both directions, synchronously, over cached blocks.
@@ -25,6 +36,12 @@ export class RunCursor extends BlockEntries {
   readonly #source: BlockSource
   /** Number of the block that it is on; -1 before the first, their count behind the last. */
   #number = -1
+  /** Blocks entered one after the other. */
+  #steps = 0
+  /** Blocks that were read together: which, the one behind the last of them, and their bytes. */
+  #pieceFrom = 0
+  #pieceEnd = 0
+  #piece: Uint8Array = new Uint8Array(0)
 
   constructor(source: BlockSource) {
     super()
@@ -32,10 +49,12 @@ export class RunCursor extends BlockEntries {
   }
 
   first(): boolean {
+    this.#steps = 0
     return this.#enterForwards(0)
   }
 
   last(): boolean {
+    this.#steps = 0
     return this.#enterBackwards(this.#source.blocks - 1)
   }
 
@@ -65,8 +84,40 @@ export class RunCursor extends BlockEntries {
   }
 
   #enter(number: number): void {
+    this.#steps = 0
     this.enter(this.#source.block(number))
     this.#number = number
+  }
+
+  /** Goes to the block beside the one that it is on, as a walk does that goes on: then several are read at once. */
+  #step(number: number, isForwards: boolean): void {
+    const source = this.#source
+    const isAlone = ++this.#steps <= STEPS_ALONE
+    this.enter(isAlone ? source.block(number) : (source.cached(number) ?? this.#ahead(number, isForwards)))
+    this.#number = number
+  }
+
+  #ahead(number: number, isForwards: boolean): Block {
+    const source = this.#source
+    const { index } = source
+    if (number < this.#pieceFrom || number >= this.#pieceEnd) {
+      let from = number
+      let end = number + 1
+      let length = index.lengthOf(number)
+      for (let more = 0; ; length += more) {
+        const next = isForwards ? end : from - 1
+        if (next < 0 || next === source.blocks) break
+        more = index.lengthOf(next)
+        if (length + more > AHEAD_BYTES) break
+        if (isForwards) end++
+        else from--
+      }
+      this.#piece = source.read(from, length)
+      this.#pieceFrom = from
+      this.#pieceEnd = end
+    }
+    const start = index.offsetOf(number) - index.offsetOf(this.#pieceFrom)
+    return source.check(this.#piece.subarray(start, start + index.lengthOf(number)), number)
   }
 
   #enterForwards(number: number): boolean {
@@ -76,7 +127,7 @@ export class RunCursor extends BlockEntries {
       this.#number = blocks
       return false
     }
-    this.#enter(number)
+    this.#step(number, true)
     return this.nextInBlock()
   }
 
@@ -86,7 +137,7 @@ export class RunCursor extends BlockEntries {
       this.#number = -1
       return false
     }
-    this.#enter(number)
+    this.#step(number, false)
     this.passInBlock()
     return this.prevInBlock()
   }

@@ -294,6 +294,30 @@ describe('RunReader', () => {
     expect(cache.bytes).toBeLessThanOrEqual(200_000)
   })
 
+  it('reads several blocks at once for a walk that goes on, in either direction', async () => {
+    const storage = await emptyDisk()
+    const entries = plainEntries(20_000, 100)
+    const reader = await openRun(storage, await writeRun(storage, 1, entries), new BlockCache(0))
+    expect(reader.blocks).toBeGreaterThan(500)
+    const cursor = reader.cursor()
+    cursor.first()
+    for (const isForwards of [true, false]) {
+      const before = storage.operations
+      for (const { key } of isForwards ? entries : entries.toReversed()) {
+        expect(Buffer.compare(cursor.key.subarray(0, cursor.keyLength), key)).toBe(0)
+        if (isForwards) cursor.next()
+        else cursor.prev()
+      }
+      expect(storage.operations - before).toBeLessThan(reader.blocks / 6)
+      cursor.last()
+    }
+    // One that does not go on reads one.
+    const before = storage.operations
+    cursor.seek(entries[10_000]!.key, entries[10_000]!.key.length, true)
+    expect(storage.operations - before).toBe(1)
+    expect(storage.log.at(-1)!.bytes).toBeLessThanOrEqual(4096)
+  })
+
   it('reads an empty run', async () => {
     const storage = await emptyDisk()
     const summary = await writeRun(storage, 1, [])
