@@ -116,7 +116,12 @@ function commitAll(state: DatabaseState, reader: Txn, differences: readonly Diff
   }
 }
 
-/** What differs between a table and the same table of the snapshot: the writes that undo it, in key order. */
+/**
+ * What differs between a table and the same table of the snapshot: the writes that undo it, in key order.
+ *
+ * Where both are one table, all of it in memory, only what has been written since the snapshot can differ, and leaves of the index
+ * know the newest commit in them: they are walked instead of both sides.
+ */
 class Difference {
   readonly own: TableStore
   readonly writes: Pending[] = []
@@ -124,8 +129,11 @@ class Difference {
   private readonly reader: Txn
   private readonly source: Txn
   private readonly spec: TableStore['spec']
-  private readonly here: ScanCursor
+  /** Both sides; null where only changed leaves are walked. */
+  private readonly here: ScanCursor | null
   private readonly there: ScanCursor | null
+  /** The last key that has been walked past; undefined: none. */
+  private passed: Key | undefined = undefined
   private hasHere: boolean
   private hasThere: boolean
   private readonly base: unknown
@@ -137,9 +145,10 @@ class Difference {
     this.source = source
     this.spec = own.spec
     this.base = reader.engine.baseState
-    this.here = reader.view(own).scan(ALL, 'existence')
-    this.there = other === null ? null : source.view(other).scan(ALL, 'existence')
-    this.hasHere = this.here.next()
+    const isOne = own === other && own.base === null
+    this.here = isOne ? null : reader.view(own).scan(ALL, 'existence')
+    this.there = other === null || isOne ? null : source.view(other).scan(ALL, 'existence')
+    this.hasHere = this.here !== null && this.here.next()
     this.hasThere = this.there !== null && this.there.next()
   }
 
@@ -150,7 +159,44 @@ class Difference {
 
   /** Goes on until `until` (monotonic ms); whether there is more. */
   step(until: number): boolean {
-    const { here, there } = this
+    return this.here === null ? this.stepChanged(until) : this.stepBoth(this.here, until)
+  }
+
+  /** Leaves may have come and gone since the last step, so it goes on by the key. What has come behind it is brought up to date. */
+  private stepChanged(until: number): boolean {
+    const { own, passed } = this
+    const { index } = own
+    const since = this.source.snapshot
+    let leaf: TableStore['index']['first'] | null = passed === undefined ? index.first : index.seekLeaf(passed)
+    let at = passed === undefined ? 0 : index.lowerBound(leaf, passed)
+    if (passed !== undefined && at < leaf.keys.length && compareKeys(leaf.keys[at] as Key, passed) === 0) at++
+    for (let walked = 0; leaf !== null; leaf = leaf.next) {
+      const { keys, values } = leaf
+      if ((index.stamps[leaf.id] as number) > since)
+        for (; at < keys.length; at++) {
+          const id = values[at] as number
+          if (own.sequenceOf(id) > since) this.note(keys[at] as Key, id)
+        }
+      at = 0
+      if (keys.length > 0) this.passed = keys[keys.length - 1]
+      walked += keys.length
+      if (walked < SLICE_KEYS) continue
+      if (performance.now() >= until) return leaf.next !== null
+      walked = 0
+    }
+    return false
+  }
+
+  private note(key: Key, id: number): void {
+    const pending = new Pending(key)
+    this.decide(pending, id, id)
+    // What has expired need not be deleted.
+    if (pending.kind === SET || (pending.kind === DELETE && this.own.isLive(id, this.reader.instant)))
+      this.writes.push(pending)
+  }
+
+  private stepBoth(here: ScanCursor, until: number): boolean {
+    const { there } = this
     for (let steps = 1; this.hasHere || this.hasThere; steps++) {
       const order = !this.hasThere ? -1 : !this.hasHere ? 1 : compareKeys(here.key, (there as ScanCursor).key)
       if (order < 0) this.writes.push(deletionOf(here.key))
@@ -169,16 +215,17 @@ class Difference {
 
   private put(key: Key, stored: unknown, expiresAt: number): void {
     const pending = new Pending(key)
-    this.assign(pending, stored, expiresAt)
+    this.assign(pending, stored, expiresAt, -1)
     this.writes.push(pending)
   }
 
-  private assign(pending: Pending, stored: unknown, expiresAt: number): void {
+  /** @param size what it counts for; -1: to be found out */
+  private assign(pending: Pending, stored: unknown, expiresAt: number, size: number): void {
     const { own } = this
     if (stored === EVICTED) throw this.source.tooOld(this.other as TableStore, pending.key)
     pending.kind = SET
     pending.value = own.take(stored, this.other as TableStore)
-    pending.size = own.sizeOfEntry(pending.key, pending.value)
+    pending.size = size < 0 ? own.sizeOfEntry(pending.key, pending.value) : size
     pending.expiresAt = expiresAt
   }
 
@@ -209,17 +256,23 @@ class Difference {
 
   /** Decides anew about a key whose entry has changed. */
   private correct(id: number): void {
-    const { own, other, source, writes } = this
+    const { own, other, writes } = this
     const key = own.keyOf(id)
-    const there = other?.find(key) ?? -1
-    const stored = there < 0 ? undefined : (other as TableStore).liveAt(there, source.snapshot, source.instant)
     const at = this.placeOf(key)
     let pending = writes[at]
     if (pending === undefined || compareKeys(pending.key, key) !== 0) {
       pending = new Pending(key)
       writes.splice(at, 0, pending)
     }
+    this.decide(pending, id, other?.find(key) ?? -1)
+  }
+
+  /** What there is to write so that an entry shows what the snapshot sees in one of the other side, or -1. */
+  private decide(pending: Pending, id: number, there: number): void {
+    const { own, other, source } = this
+    const stored = there < 0 ? undefined : (other as TableStore).liveAt(there, source.snapshot, source.instant)
     const head = own.headOf(id)
+    pending.entry = id
     if (stored === undefined) {
       pending.kind = head === undefined ? NONE : DELETE
       pending.value = undefined
@@ -228,8 +281,12 @@ class Difference {
       return
     }
     const expiresAt = (other as TableStore).expiryAt(there, source.snapshot)
-    if (head !== undefined && this.isSame(head, own.expiryOf(id), stored, expiresAt)) pending.kind = NONE
-    else this.assign(pending, stored, expiresAt)
+    if (head !== undefined && this.isSame(head, own.expiryOf(id), stored, expiresAt)) {
+      pending.kind = NONE
+      return
+    }
+    const isKnown = own === other && own.spec.sizeOf === undefined
+    this.assign(pending, stored, expiresAt, isKnown ? own.sizeSeen(there, source.snapshot) : -1)
   }
 
   /** Where a key stands, or would stand, among the writes. */

@@ -1,5 +1,7 @@
 /** What is done with the writes of a commit before it is certified: their entries are found, and they go into the record of the log. */
+import type { Key } from '../keys/index.ts'
 import type { LogWriter } from '../wal/index.ts'
+import { CHUNK_BITS, CHUNK_MASK } from './chunk.ts'
 import type { TableStore } from './store.ts'
 import type { Txn } from './transaction.ts'
 import { DELETE, NONE, type Pending, SET } from './write-set.ts'
@@ -10,15 +12,21 @@ export interface BlindWrite {
   readonly pending: Pending
 }
 
-/** Finds the entries of all pending writes. What is cold is loaded. */
+/** Finds the entries of all pending writes, where they are not those that were thought of. What is cold is loaded. */
 export function findEntries({ views }: Txn): void {
   for (const { store, writes } of views) {
     if (writes === null) continue
     for (const pending of writes.list) {
       if (pending.kind === NONE) continue
-      if (pending.entry < 0 || store.keyOf(pending.entry) !== pending.key) pending.entry = store.findFor(pending)
+      if (pending.entry < 0 || !isEntryOf(store, pending.entry, pending.key)) pending.entry = store.findFor(pending)
     }
   }
+}
+
+/** Whether an entry id, which may have been given up since, is that of a key. */
+function isEntryOf(store: TableStore, id: number, key: Key): boolean {
+  const chunk = store.chunks[id >>> CHUNK_BITS]
+  return chunk !== undefined && chunk.store === store && chunk.keyAt(id & CHUNK_MASK) === key
 }
 
 /** One write into the record being built; what deletes nothing leaves none. */

@@ -14,6 +14,7 @@ const texts: ValueCodec<string> = {
   decode: (bytes) => new TextDecoder().decode(bytes),
 }
 const plain = table<string>('plain')
+const pairs = table<number[], number>('pairs')
 const own = table<string, string>('own', { value: texts, key: keys.string() })
 const records = table<number, { id: number; name: string }>('records', {
   value: codecs.struct({ id: 'u32', name: 'string' }),
@@ -128,15 +129,19 @@ describe('restore', () => {
     expect(db.handle().get('z')).toBe(5)
   })
 
-  it('overwrites what is committed while it reads', async () => {
-    // It reads 1024 keys a turn, however fast the machine.
+  it.each(['its own snapshot', 'that of another'])('overwrites what is committed while it reads: %s', async (kind) => {
+    // It looks at 256 keys at least a turn, and at 1024 at most, however fast the machine.
     clockThatSteps(1)
     const db = open()
-    await db.handle().transaction((tx) => {
-      for (let i = 0; i < 20_000; i++) tx.set(`k${i}`, i)
-    })
-    using snapshot = db.snapshot()
+    const source = kind === 'its own snapshot' ? db : open()
+    const fill = (target: typeof db, value: number): Promise<void> =>
+      target.handle().transaction((tx) => {
+        for (let i = 0; i < 20_000; i++) tx.set(`k${i}`, value + i)
+      })
+    await fill(source, 0)
+    using snapshot = source.snapshot()
     const before = contents(snapshot)
+    await fill(db, 1)
     const state = { isDone: false }
     const restoring = db.restore(snapshot).then(() => (state.isDone = true))
     const random = new Random(7)
@@ -154,6 +159,49 @@ describe('restore', () => {
     const differences = before.filter(([key, value]) => after.get(key) !== value).length
     // At most what was written in the turn in which it resolved.
     expect(differences + Math.abs(after.size - before.length)).toBeLessThanOrEqual(2)
+    expect((await db.check()).problems).toEqual([])
+  })
+
+  it('goes on where it was, whatever becomes of the leaf that it has walked to', async () => {
+    clockThatSteps(1)
+    const db = open()
+    const size = 40_000
+    const handle = db.handle(pairs)
+    const keyOf = (i: number): number[] => [Math.floor(i / 100), i % 100]
+    await handle.transaction((tx) => {
+      for (let i = 0; i < size; i++) tx.set(keyOf(i), i)
+    })
+    using snapshot = db.snapshot()
+    await handle.clear()
+    const foreign = new Set<number>()
+    const written: number[] = []
+    db.on('commit', ({ keys: count }) => {
+      if (count >= size) written.push(count - 200 * foreign.size)
+    })
+    const state = { isDone: false }
+    const restoring = db.restore(snapshot).then(() => (state.isDone = true))
+    const random = new Random(11)
+    while (!state.isDone) {
+      // Splits leaves everywhere, and takes the new keys away again, so that neighbours merge.
+      const from = random.int(size)
+      const added = Array.from({ length: 200 }, (_, i) => [...keyOf(from), i])
+      handle.transactionSync((tx) => {
+        for (const key of added) tx.set(key, 0)
+      })
+      foreign.add(from)
+      if (random.chance(0.5)) {
+        handle.transactionSync((tx) => {
+          for (const key of added) tx.delete(key)
+        })
+        foreign.delete(from)
+      }
+      await turn()
+    }
+    await restoring
+    // Each key once, and those that were added: 200 at each place.
+    expect(written).toEqual([size])
+    expect([...handle.keys()].filter((key) => key.length === 2)).toEqual([...snapshot.table(pairs).keys()])
+    expect((await db.check()).problems).toEqual([])
   })
 
   it('changes nothing if it does not fit', async () => {
