@@ -1,10 +1,13 @@
 /**
  * The columns of entries: what a table keeps of each key, side by side, in chunks of 4096.
  *
- *   entry id ──> chunks[id >>> 12] { key, value, history; sequence, size, leaf id; expiry }[id & 4095]
+ *   entry id ──> chunks[id >>> 12] { key, value; sequence, size, leaf id; history, expiry … }[id & 4095]
  *
  * All tables of a database take their chunks from one list, so an entry id means one entry of the whole database, and a chunk
  * knows its table. Growth moves nothing: chunks are added, and only the first of a table starts small.
+ *
+ * Cost: 28 bytes an entry. What most entries say nothing in is a column that a chunk gets when the first of its entries does:
+ * histories (8), expiries (8), upper halves of sequences (4), what is known of watchers (4).
  */
 import type { Key } from '../keys/index.ts'
 import type { TableStore } from './store.ts'
@@ -15,10 +18,10 @@ export const CHUNK_SIZE: number = 1 << CHUNK_BITS
 export const CHUNK_MASK: number = CHUNK_SIZE - 1
 export const FIRST_CHUNK_CAPACITY = 16
 
-/** References per entry in a chunk: key, value, history. Side by side, so that a read finds them in one cache line. */
-const REFERENCES = 3
-/** Numbers per entry: the sequence in two halves, size, leaf id. 16 bytes, never across a cache line. */
-const NUMBERS = 4
+/** References per entry in a chunk: key, value. Side by side, so that a read finds them in one cache line. */
+const REFERENCES = 2
+/** Numbers per entry: the lower half of the sequence, size, leaf id. */
+const NUMBERS = 3
 const HALF: number = 2 ** 32
 
 /** Up to 4096 entries. The first chunk of a table starts small and grows, so that small tables stay small. */
@@ -27,6 +30,11 @@ export class Chunk {
   readonly store: TableStore
   references: unknown[]
   numbers: Uint32Array
+  /** Upper halves of sequences, which outgrow 32 bits. Made when the first entry here has one that is not 0. */
+  private upper: Uint32Array | null = null
+  /** Made when the first entry here is given one, and given back by {@link shed}. */
+  private histories: (Meta | undefined)[] | null = null
+  private historyCount = 0
   /** When entries expire, ms since the epoch, 0: never. Made when the first entry here is given an expiry. */
   expiries: Float64Array | null = null
   /** As of which version of the table's watchers an entry is known to concern none of them; 0: it was not asked. */
@@ -62,39 +70,60 @@ export class Chunk {
   }
 
   metaAt(i: number): Meta | undefined {
-    return this.references[i * REFERENCES + 2] as Meta | undefined
+    return this.histories === null ? undefined : this.histories[i]
   }
 
   setMeta(i: number, meta: Meta | undefined): void {
-    this.references[i * REFERENCES + 2] = meta
+    if (this.histories === null) {
+      if (meta === undefined) return
+      this.histories = new Array<Meta | undefined>(this.capacity).fill(undefined)
+    }
+    if ((this.histories[i] === undefined) !== (meta === undefined)) this.historyCount += meta === undefined ? -1 : 1
+    this.histories[i] = meta
   }
 
-  /** Sequence of the newest version. Two halves, because sequences outgrow 32 bits. */
+  /** Gives the column of histories back if no entry has one. */
+  shed(): void {
+    if (this.historyCount === 0) this.histories = null
+  }
+
+  /** Throws if the histories are not as many as are counted. */
+  check(): void {
+    let count = 0
+    for (let i = 0; i < this.capacity; i++) if (this.metaAt(i) !== undefined) count++
+    if (count !== this.historyCount)
+      throw new Error(`${count} histories in a chunk, but ${this.historyCount} are counted`)
+  }
+
+  /** Sequence of the newest version. */
   sequenceAt(i: number): number {
-    const at = i * NUMBERS
-    return (this.numbers[at + 1] as number) * HALF + (this.numbers[at] as number)
+    const lower = this.numbers[i * NUMBERS] as number
+    return this.upper === null ? lower : (this.upper[i] as number) * HALF + lower
   }
 
   setSequence(i: number, sequence: number): void {
-    const at = i * NUMBERS
-    this.numbers[at] = sequence
-    this.numbers[at + 1] = sequence / HALF
+    this.numbers[i * NUMBERS] = sequence
+    if (this.upper === null) {
+      if (sequence < HALF) return
+      this.upper = new Uint32Array(this.capacity)
+    }
+    this.upper[i] = sequence / HALF
   }
 
   sizeAt(i: number): number {
-    return this.numbers[i * NUMBERS + 2] as number
+    return this.numbers[i * NUMBERS + 1] as number
   }
 
   setSize(i: number, size: number): void {
-    this.numbers[i * NUMBERS + 2] = size
+    this.numbers[i * NUMBERS + 1] = size
   }
 
   leafAt(i: number): number {
-    return this.numbers[i * NUMBERS + 3] as number
+    return this.numbers[i * NUMBERS + 2] as number
   }
 
   setLeaf(i: number, leafId: number): void {
-    this.numbers[i * NUMBERS + 3] = leafId
+    this.numbers[i * NUMBERS + 2] = leafId
   }
 
   /** ms since the epoch; 0: never. */
@@ -122,6 +151,17 @@ export class Chunk {
     this.unwatched[i] = version
   }
 
+  /** Bytes of the columns. */
+  get bytes(): number {
+    let each = 8 * REFERENCES + 4 * NUMBERS
+    if (this.upper !== null) each += 4
+    if (this.histories !== null) each += 8
+    if (this.expiries !== null) each += 8
+    if (this.unwatched !== null) each += 4
+    if (this.pins !== null) each += 4
+    return this.capacity * each
+  }
+
   /** Takes an entry over from a place of another chunk of the table, which is free then. It has no history. */
   take(i: number, source: Chunk, j: number): void {
     this.setKey(i, source.keyAt(j))
@@ -143,6 +183,15 @@ export class Chunk {
     const bigger = new Chunk(this.store, Math.min(this.capacity * 4, CHUNK_SIZE))
     for (let i = 0; i < this.references.length; i++) bigger.references[i] = this.references[i]
     bigger.numbers.set(this.numbers)
+    if (this.upper !== null) {
+      bigger.upper = new Uint32Array(bigger.capacity)
+      bigger.upper.set(this.upper)
+      this.upper = bigger.upper
+    }
+    if (this.histories !== null) {
+      for (let i = 0; i < this.capacity; i++) bigger.setMeta(i, this.histories[i])
+      this.histories = bigger.histories
+    }
     if (this.expiries !== null) {
       bigger.expiries = new Float64Array(bigger.capacity)
       bigger.expiries.set(this.expiries)

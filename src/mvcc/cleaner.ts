@@ -63,7 +63,10 @@ export class Cleaner {
     const { garbage, snapshots, stores } = this.engine
     const until = this.now() + SLICE_MS
     while (garbage.drain(SLICE_ITEMS, this.engine.horizon) >= SLICE_ITEMS) if (this.now() >= until) return true
-    for (const store of stores) store.sizes.prune(snapshots)
+    for (const store of stores) {
+      store.sizes.prune(snapshots)
+      store.places.shed()
+    }
     return false
   }
 

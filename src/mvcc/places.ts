@@ -39,7 +39,7 @@ export class Places {
   /** Bytes of the columns. */
   get bytes(): number {
     let bytes = 0
-    for (const at of this.owned) bytes += bytesOf(this.chunks[at] as Chunk)
+    for (const at of this.owned) bytes += (this.chunks[at] as Chunk).bytes
     return bytes
   }
 
@@ -48,6 +48,11 @@ export class Places {
     const { owned, used } = this
     const needed = Math.max(1, Math.ceil(used / CHUNK_SIZE))
     return owned.length <= needed ? 0 : Math.round((this.bytes * (owned.length - needed)) / owned.length)
+  }
+
+  /** Gives back columns that say nothing any more. */
+  shed(): void {
+    for (const at of this.owned) (this.chunks[at] as Chunk).shed()
   }
 
   /** A place for an entry: its id. */
@@ -116,8 +121,9 @@ export class Places {
     }
   }
 
-  /** Throws on the first violated invariant. Walks all free places. */
+  /** Throws on the first violated invariant. Walks all places. */
   check(): void {
+    for (const at of this.owned) (this.chunks[at] as Chunk).check()
     const free = new Set(this.free)
     if (free.size !== this.free.length) throw new Error('P1: a place is free twice')
     for (const id of free) {
@@ -135,8 +141,4 @@ export class Places {
     this.reached -= CHUNK_SIZE
     this.chunks[at] = undefined
   }
-}
-
-function bytesOf({ capacity, expiries, unwatched, pins }: Chunk): number {
-  return capacity * (40 + (expiries === null ? 0 : 8) + (unwatched === null ? 0 : 4) + (pins === null ? 0 : 4))
 }

@@ -21,7 +21,10 @@ import { DirtyLedger } from './dirty-ledger.ts'
 import type { TableStore } from './store.ts'
 import { EVICTED, type Version } from './version.ts'
 
-/** Columns, index and maplet of an entry, bytes, besides the slots of key and value, which count with those. */
+/**
+ * Columns, index and maplet of an entry, bytes, besides the slots of key and value, which count with those. The columns of
+ * histories and pins are in it, for a limit must hold where they are made.
+ */
 export const ENTRY_BYTES = 60
 /** An old version beside its value, with the history that it hangs in. */
 export const VERSION_BYTES = 216

@@ -9,7 +9,7 @@
  *   key ──maplet──> entry id ──> columns (chunk.ts)
  *   key order ──skiplist leaf──> entry id
  *
- * Cost: 40 bytes of columns per entry (chunks of 4096, so growth moves nothing), about 10 in the maplet and 26 in the
+ * Cost: 28 bytes of columns per entry (chunks of 4096, so growth moves nothing), about 10 in the maplet and 26 in the
  * index, besides key and value. A point read is one hash, one or two cache lines of the maplet, one chunk.
  *
  * I1  An entry id is either free or names a key that is in the maplet and in the index, exactly once in each.

@@ -149,7 +149,7 @@ describe('figures', () => {
     const { memory } = db.stats()
     expect(memory.totalBytes).toBe(db.memoryUsage())
     expect(memory.entryBytes).toBeGreaterThan(100_000)
-    expect(memory.columnBytes).toBeGreaterThanOrEqual(40_000)
+    expect(memory.columnBytes).toBeGreaterThanOrEqual(28_000)
     expect(memory.indexBytes).toBe(26_000)
     expect(memory.mapletBytes).toBeGreaterThan(8000)
     expect(memory.versionBytes).toBeGreaterThan(120)

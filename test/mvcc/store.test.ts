@@ -5,7 +5,7 @@ import type { Key } from '../../src/keys/index.ts'
 import { SnapshotSet, type SnapshotSlot } from '../../src/mvcc/snapshots.ts'
 import { Chunk, CHUNK_BITS, CHUNK_MASK, CHUNK_SIZE } from '../../src/mvcc/chunk.ts'
 import type { TableStore } from '../../src/mvcc/store.ts'
-import { Version } from '../../src/mvcc/version.ts'
+import { Meta, Version } from '../../src/mvcc/version.ts'
 import { Pending } from '../../src/mvcc/write-set.ts'
 import { HashSeed } from '../../src/maplet/hash.ts'
 import { collidingStrings } from '../maplet/colliding-strings.ts'
@@ -275,5 +275,35 @@ describe('Chunk', () => {
       ),
       fcParameters(50),
     )
+  })
+
+  it('takes a lower sequence in the place of one above 2 ** 32', () => {
+    const chunk = new Chunk(makeStore(), 16)
+    for (const sequence of [2 ** 32 - 1, 2 ** 32, 7, 2 ** 40 + 5, 0]) {
+      chunk.setSequence(3, sequence)
+      expect(chunk.sequenceAt(3)).toBe(sequence)
+    }
+  })
+
+  it('has a column of histories only while one of its entries has one', () => {
+    const store = makeStore()
+    const chunk = new Chunk(store, 16)
+    const { bytes } = chunk
+    expect(bytes).toBe(16 * 28)
+    const metas = [new Meta(store, 2), new Meta(store, 5)]
+    chunk.setMeta(2, metas[0])
+    chunk.setMeta(2, metas[0])
+    chunk.setMeta(5, metas[1])
+    expect(chunk.bytes).toBe(16 * 36)
+    chunk.grow()
+    chunk.setMeta(2, undefined)
+    chunk.setMeta(2, undefined)
+    chunk.shed()
+    expect([chunk.metaAt(2), chunk.metaAt(5), chunk.metaAt(6)]).toEqual([undefined, metas[1], undefined])
+    chunk.check()
+    chunk.setMeta(5, undefined)
+    chunk.check()
+    chunk.shed()
+    expect([chunk.metaAt(5), chunk.bytes]).toEqual([undefined, 64 * 28])
   })
 })
