@@ -404,20 +404,15 @@ export class Engine {
     return present
   }
 
-  /** Whether all that a write of a table has to do is to put the newest state in place: nobody reads, waits, or watches. */
+  /** Whether all that a write of a table has to do is to put the newest state in place, but for watchers: nobody reads or waits. */
   private isAlone(store: TableStore): boolean {
-    return (
-      this.snapshots.size === 0 &&
-      this.lazy.size === 0 &&
-      this.feed === null &&
-      store.base === null &&
-      store.offHeap === null
-    )
+    return this.snapshots.size === 0 && this.lazy.size === 0 && store.base === null && store.offHeap === null
   }
 
-  /** {@link writeOne} of a value in that case; false, and nothing has changed but what was evicted, if the entry has a history. */
+  /** {@link writeOne} of a value in that case; false, and nothing has changed, if the entry has a history or may be watched. */
   private setAlone(store: TableStore, key: Pending['key'], value: unknown, size: number, ttlMs: number): boolean {
     let id = store.seek(key)
+    if (this.feed !== null && !this.feed.ignores(store, id)) return false
     if (id < 0) this.admitNew(store, 1)
     else if (store.metaOf(id) !== undefined) return false
     const expiresAt = ttlMs === Infinity ? 0 : expiryAfter(this.options.timeMs(), ttlMs)
