@@ -9,9 +9,13 @@
  * D2  Nobody is let in at the first knock, but for one in 2^32 / places whose hash is that of another.
  * D3  However many knock at one place by turns, sooner or later each is let in: which stranger takes the place follows no order.
  *
- * O(1), 4 bytes a place. The same knocks in the same order have the same outcome. Rejected: a Bloom filter, which must be emptied
+ * O(1), 4 bytes a place, 16 MiB at most, however much there is to guard: who knows four million strangers knows enough, and a limit of
+ * memory may be any number. The same knocks in the same order have the same outcome. Rejected: a Bloom filter, which must be emptied
  * now and then, and then knows nobody; to give a place to whoever comes, which keeps out for ever what is asked for by turns.
  */
+
+/** 2^22 of them. */
+const MOST_PLACE_BITS = 22
 
 /** See the head of this file. */
 export class Door {
@@ -19,10 +23,10 @@ export class Door {
   readonly #shift: number
   #lot = 1
 
-  /** @param places how many there are at least */
+  /** @param places how many there are at least, if there can be so many */
   constructor(places: number) {
     let bits = 1
-    while (2 ** bits < places) bits++
+    while (2 ** bits < places && bits < MOST_PLACE_BITS) bits++
     this.#places = new Uint32Array(2 ** bits)
     this.#shift = 32 - bits
   }

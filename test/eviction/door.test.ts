@@ -48,4 +48,11 @@ describe('Door', () => {
       2, 2, 2, 4, 1024, 1024, 2048,
     ])
   })
+
+  it('has 16 MiB of them at most, and works like any other', () => {
+    for (const places of [2 ** 22 + 1, 2 ** 32, 2 ** 40, Number.MAX_SAFE_INTEGER, Infinity]) {
+      const door = new Door(places)
+      expect([door.overheadBytes, door.knock(12_345), door.knock(12_345)]).toEqual([2 ** 24, false, true])
+    }
+  })
 })

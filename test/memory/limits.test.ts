@@ -390,6 +390,16 @@ describe('on disk', () => {
     await again.close()
   })
 
+  it.each([2 ** 40, Number.MAX_SAFE_INTEGER])(
+    'a limit of %d bytes, which is none, takes no more than one',
+    async (bytes) => {
+      const db = await onDisk({ maxMemoryBytes: bytes })
+      await db.handle().set('k', 'v')
+      expect(db.handle().get('k')).toBe('v')
+      expect(db.memoryUsage()).toBeLessThan(2 ** 25)
+    },
+  )
+
   it('what get reads for want of room stays only if it is asked for again', async () => {
     let time = 1_700_000_000_000
     const directory = new Directory()
