@@ -65,9 +65,9 @@ export class Sources {
     return Math.max(manifest.sequence, this.#tail?.lastSequence ?? 0)
   }
 
-  /** Bytes in memory on behalf of what is on disk: cached blocks, indexes of runs, the replayed tail of the log. */
+  /** Bytes in memory on behalf of what is on disk: the block cache, indexes of runs, the replayed tail of the log. */
   get memoryBytes(): number {
-    let bytes = this.cache.bytes + (this.#tail?.bytes ?? 0)
+    let bytes = this.cache.bytes + this.cache.overheadBytes + (this.#tail?.bytes ?? 0)
     for (const reader of this.#readers.values()) bytes += reader.memoryBytes
     return bytes
   }

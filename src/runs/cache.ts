@@ -33,6 +33,9 @@ const BYTES_PER_PLACE = 2048
 /** What is longer gets a buffer of its own, which does not stay. */
 const MOST_SCRATCH_BYTES: number = 1 << 16
 
+/** What a slot takes beside its part. */
+const SLOT_BYTES = 21
+
 /** For each part of a file the slot in which it is cached, or -1. */
 export type SlotTable = Int32Array
 
@@ -67,6 +70,11 @@ export class BlockCache {
   constructor(maxBytes: number) {
     this.maxBytes = maxBytes
     this.#door = new Door(maxBytes / BYTES_PER_PLACE)
+  }
+
+  /** Bytes that it takes beside the parts. */
+  get overheadBytes(): number {
+    return this.#door.overheadBytes + this.#scratch.length + this.#parts.length * SLOT_BYTES
   }
 
   /** Whether a block of so many bytes is to be kept, which is about to be read; `hash` is its own among all blocks. */

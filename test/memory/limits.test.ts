@@ -400,6 +400,12 @@ describe('on disk', () => {
     },
   )
 
+  it('what the block cache takes beside blocks shows in memoryUsage()', async () => {
+    const db = await onDisk({ maxMemoryBytes: 2 ** 40 })
+    // A place for each 2 KiB of 32 MiB, and 16 MiB of places for what is loaded.
+    expect(db.memoryUsage()).toBeGreaterThanOrEqual(2 ** 16 + 2 ** 24)
+  })
+
   it('what get reads for want of room stays only if it is asked for again', async () => {
     let time = 1_700_000_000_000
     const directory = new Directory()

@@ -69,4 +69,15 @@ describe('BlockCache', () => {
     cache.insert(new Part('just right', 100), owner, 1)
     expect([...owner]).toEqual([-1, 0])
   })
+
+  it('tells what it takes beside the parts', () => {
+    const cache = new BlockCache(1 << 20)
+    const door = cache.overheadBytes
+    expect(door).toBe(512 * 4)
+    expect([cache.scratch(100).length, cache.scratch(50).length, cache.overheadBytes]).toEqual([100, 50, door + 100])
+    // What is this long does not stay.
+    expect([cache.scratch(100_000).length, cache.overheadBytes]).toEqual([100_000, door + 100])
+    cache.insert(new Part('one', 100), emptySlots(1), 0)
+    expect([cache.bytes, cache.overheadBytes]).toEqual([100, door + 100 + 21])
+  })
 })
