@@ -290,7 +290,7 @@ export class Handle<K, V> implements Reader<K, V> {
     const { state } = this.#core
     let own = given
     const attempt = (txn: Txn): T => fn(this.#facade(txn, true), own)
-    return runOneTick(state, this.#oneTick, attempt, () => (own = this.#core.copyArguments(given)))
+    return runOneTick(state, this.#oneTick, attempt, () => (own = this.#core.copyArguments(own)))
   }
 
   // --- transactions -------------------------------------------------------------------------------------------------------

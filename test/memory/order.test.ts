@@ -12,13 +12,17 @@ interface Value {
   filling: string
 }
 
-async function open(storage = new SimulatedStorage({ seed }), limit = 100_000): Promise<Database<string, Value>> {
-  const db = await openWith<string, Value>(
+async function openOf<K>(storage = new SimulatedStorage({ seed }), limit = 100_000): Promise<Database<K, Value>> {
+  const db = await openWith<K, Value>(
     { path: '/db', durability: 'relaxed', maxMemoryBytes: limit, wal: { segmentBytes: 2 ** 20 } },
     { storage, background: 'inline' },
   )
   onTestFinished(() => db.close())
   return db
+}
+
+function open(storage?: SimulatedStorage): Promise<Database<string, Value>> {
+  return openOf(storage)
 }
 
 const valueOf = (n: number, bytes: number): Value => ({ n, filling: 'x'.repeat(bytes) })
@@ -141,6 +145,25 @@ describe('writes that wait for room', () => {
     await Promise.all([...filler, ...outcomes])
     expect(['one', 'two', 'three'].map((key) => handle.get(key)?.n)).toEqual([2, 2, 3])
     expect(await outcomes[3]).toBe(true)
+  })
+
+  it('have the arguments of their calls when they are refused in their turn and run again', async () => {
+    const db = await openOf<number[]>()
+    const handle = db.handle()
+    const filler = Array.from({ length: 200 }, (_, i) => handle.set([1, i], valueOf(i, 2000)))
+    const { sequence } = db.cursor
+    const key = [2]
+    let runs = 0
+    const outcome = handle.update(key, (current) => {
+      if (runs++ === 0) handle.transactionSync((tx) => tx.set([2], valueOf(7, 1)))
+      return valueOf((current?.n ?? 0) + 1, 1)
+    })
+    expect(db.cursor.sequence).toBe(sequence)
+    key[0] = 3
+    await Promise.all([...filler, outcome])
+    expect(runs).toBe(2)
+    expect(handle.get([2])?.n).toBe(8)
+    expect(handle.has([3])).toBe(false)
   })
 
   it('are refused together on a full disk, and go on when there is room', async () => {
