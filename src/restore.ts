@@ -46,6 +46,8 @@ export async function restore(state: DatabaseState, tables: Tables, source: Snap
   for (let left = ATTEMPTS; ; left--) {
     const reader = engine.beginSnapshot()
     try {
+      // What begins ends what is too old.
+      ensureOpen(state, reader, source)
       const differences = pairs.map(([own, other]) => new Difference(own, other, reader, source.txn))
       for (const difference of differences) {
         while (difference.step(performance.now() + SLICE_MS)) {
@@ -304,7 +306,8 @@ class Difference {
   /** Where entries may have been written, put on disk and let go since, all is read again, at once. */
   private readAgain(): void {
     const { engine } = this.reader
-    const reader = engine.beginSnapshot()
+    // Not as others begin, which could end the source for its age.
+    const reader = engine.beginAt(engine.clock)
     try {
       const again = new Difference(this.own, this.other, reader, this.source)
       again.step(Infinity)

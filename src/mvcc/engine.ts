@@ -187,7 +187,7 @@ export class Engine {
     return this.startUntracked(this.clock)
   }
 
-  /** A reader at a snapshot that somebody holds open already. */
+  /** A reader at a snapshot that somebody holds open already, or at the newest commit; ends nothing that is too old. */
   beginAt(sequence: number): Txn {
     return this.startUntracked(sequence)
   }

@@ -204,6 +204,20 @@ describe('restore', () => {
     expect((await db.check()).problems).toEqual([])
   })
 
+  it('refuses a snapshot that is too old by the time it begins, and has changed nothing then', async () => {
+    let now = 0
+    const db = open<number>({ maxSnapshotAgeMs: 100 }, { now: () => now })
+    const handle = db.handle()
+    for (let i = 0; i < 40; i++) await handle.set(i, i)
+    const snapshot = db.snapshot()
+    for (let i = 0; i < 40; i++) await handle.set(i, -i)
+    const before = contents(handle)
+    // Nobody has looked at the clock since.
+    now = 200
+    expect(await refusal(() => db.restore(snapshot))).toBe('SNAPSHOT_TOO_OLD')
+    expect(contents(handle)).toEqual(before)
+  })
+
   it('changes nothing if it does not fit', async () => {
     const db = open({ maplet: { capacity: 10, autoResize: false } })
     await db.handle().set('mine', 1)
@@ -294,6 +308,42 @@ describe('on disk', () => {
     expect(await refusal(() => last.restore('/db'))).toBe('LOCKED')
     expect(['IO', 'INVALID_OPTIONS']).toContain(await refusal(() => last.restore('/nowhere')))
     await last.close()
+  })
+
+  it('does not lose a snapshot that becomes too old while all is read again', async () => {
+    clockThatSteps(5)
+    let readAgain = 0
+    for (let turns = 64; readAgain === 0 && turns < 1000; turns += 8) {
+      let now = 0
+      const storage = new SimulatedStorage({ seed: 4 })
+      const db = await openWith<number, number>(
+        { path: '/db', maxSnapshotAgeMs: 100_000 },
+        { ...inject(storage), now: () => now },
+      )
+      const handle = db.handle()
+      await handle.transaction((tx) => {
+        for (let i = 0; i < 3000; i++) tx.set(i, 1)
+      })
+      const snapshot = db.snapshot()
+      for (const key of [1, 2, 2999]) await handle.set(key, 2)
+      const has = { checkpointed: false, restored: false }
+      const checkpointed = db.checkpoint().then(() => (has.checkpointed = true))
+      for (let left = turns; left > 0; left--) await turn()
+      const wasCheckpointed = has.checkpointed
+      const restoring = db.restore(snapshot).finally(() => (has.restored = true))
+      const written = handle.set(0, 3)
+      while (!has.checkpointed && !has.restored) await turn()
+      // Nothing has begun since; what begins next finds the snapshot too old.
+      if (!wasCheckpointed && !has.restored) {
+        readAgain++
+        now = 200_000
+      }
+      await Promise.all([checkpointed, restoring, written])
+      expect(contents(handle).filter(([, value]) => value !== 1)).toEqual([])
+      expect(handle.size).toBe(3000)
+      await db.close()
+    }
+    expect(readAgain).toBeGreaterThan(0)
   })
 
   it('is all there or not at all after a crash', async () => {
