@@ -49,11 +49,12 @@ describe('a soak', () => {
       // Room in the arena between values is given back from 1 MiB on; indexes of the files on disk are not part of the limit.
       expect(most.usage - fixed).toBeLessThan(limit * 1.15 + 4 * MEGABYTE)
       // Beside the entries: buffers of the log, blocks in flight, up to 16 MiB for those who watch, what transactions hold.
-      expect(most.live - base.live).toBeLessThan(limit * 1.15 + 24 * MEGABYTE)
+      expect(most.live - base.live).toBeLessThan(limit * 1.15 + 48 * MEGABYTE)
       // And the isolate in which checkpoints are made, room that V8 keeps for its next objects, freed memory that malloc keeps.
       expect(most.rss - base.rss).toBeLessThan(limit * 2 + 256 * MEGABYTE)
       expect(end.descriptors).toBeLessThanOrEqual(base.descriptors)
-      expect(most.descriptors).toBeLessThan(base.descriptors + 60)
+      // Files that merges have replaced stay open for whoever reads at an older version; with this limit there are several a second.
+      expect(most.descriptors).toBeLessThan(base.descriptors + 200)
       expect(end.files).toBeLessThan(20)
       expect(end.open).toBe(0)
       expect(work.failed).toBe(0)
