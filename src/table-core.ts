@@ -145,10 +145,10 @@ export class TableCore<K, V> {
   copyArguments<A extends Arguments<K, V>>(given: A): A {
     const { key, keys, value, expected, operand, options } = given
     const own: { -readonly [P in keyof Arguments<K, V>]: Arguments<K, V>[P] } = { ...given }
-    if (key !== undefined) own.key = this.releaseKey(this.admitKey(key))
+    const admitted = key === undefined ? '' : this.admitKey(key)
+    if (key !== undefined) own.key = this.releaseKey(admitted)
     if (keys !== undefined && isIterable(keys))
       own.keys = Array.from(keys, (each) => this.releaseKey(this.admitKey(each)))
-    const admitted = key === undefined ? '' : this.admitKey(key)
     if (value !== undefined) own.value = this.releaseDetached(this.admitValue(value, admitted), admitted)
     if (expected !== undefined) own.expected = this.releaseDetached(this.admitValue(expected, admitted), admitted)
     if (operand !== undefined) own.operand = operandForm.release(this.admitOperand(operand, admitted))

@@ -14,7 +14,7 @@
  *
  * Once it is full, a block is kept only when it is read a second time within a while (the doorkeeper of door.ts): cold reads of
  * keys that nobody asks for again would push out the maplet pages, which every cold read needs. What is not kept can be read
- * into one buffer, again and again.
+ * into one buffer, again and again. Long walks, which read ahead, fill what room there is and push out nothing.
  */
 import { Door } from '../eviction/door.ts'
 
@@ -79,7 +79,12 @@ export class BlockCache {
 
   /** Whether a block of so many bytes is to be kept, which is about to be read; `hash` is its own among all blocks. */
   admits(bytes: number, hash: number): boolean {
-    return this.bytes + bytes + BLOCK_OBJECT_BYTES <= this.maxBytes || this.#door.knock(hash)
+    return this.hasRoom(bytes) || this.#door.knock(hash)
+  }
+
+  /** Whether a block of so many bytes would push out nothing. */
+  hasRoom(bytes: number): boolean {
+    return this.bytes + bytes + BLOCK_OBJECT_BYTES <= this.maxBytes
   }
 
   /** Where a block of so many bytes is to be read that is not kept; what was there is lost. */

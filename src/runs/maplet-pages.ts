@@ -42,10 +42,6 @@ const PAGE_SLACK_BYTES = 4
 const UNLISTED = 0x8000
 const MOST_CELLS_OF_BUCKET = 255
 
-/** Answers of {@link MapletPage.firstOf} that are no cells. */
-export const NO_CELL = -1
-export const NOT_LISTED = -2
-
 /** Entries per bucket, on average. */
 const BUCKET_LOAD = 8
 
@@ -168,31 +164,6 @@ export class MapletPage implements CachedPart {
     const next = bucket - this.firstBucket + 1
     const end = next < this.buckets ? readUint16(this.bytes, PAGE_HEADER_BYTES + next * 2) & ~UNLISTED : this.cells
     return end < this.cells ? end : this.cells
-  }
-
-  /**
-   * The first cell of a bucket with that fingerprint; {@link NO_CELL}, or {@link NOT_LISTED} if the bucket is. What a lookup asks
-   * of each run, mostly for a key that is not in it.
-   */
-  firstOf(bucket: number, fingerprint: number): number {
-    const { bytes } = this
-    const at = bucket - this.firstBucket
-    const place = PAGE_HEADER_BYTES + at * 2
-    const start = (bytes[place] as number) | ((bytes[place + 1] as number) << 8)
-    if (start >= UNLISTED) return NOT_LISTED
-    let end = this.cells
-    if (at + 1 < this.buckets) {
-      const next = ((bytes[place + 2] as number) | ((bytes[place + 3] as number) << 8)) & ~UNLISTED
-      if (next < end) end = next
-    }
-    const view = this.#view
-    const bits = this.#fingerprintBits
-    const mask = (1 << bits) - 1
-    let bit = this.#fingerprints * 8 + start * bits
-    for (let cell = start; cell < end; cell++, bit += bits) {
-      if (((view.getInt32(bit >>> 3, true) >>> (bit & 7)) & mask) === fingerprint) return cell
-    }
-    return NO_CELL
   }
 
   /** The first cell in [from, end) with that fingerprint, or -1. */

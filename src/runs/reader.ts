@@ -25,7 +25,7 @@ import { FOOTER_BYTES, type Footer, decodeFooter, expiriesAt, idBytes } from './
 import { MISSING, PART_BLOCK, type RunSummary, corruption, partSeed, runFileName, runSeedOf } from './format.ts'
 import type { HashSeed } from './hash.ts'
 import { RunIndex, indexBytes } from './index-section.ts'
-import { MapletPage, NO_CELL, NOT_LISTED, PAGE_BYTES, type PageShape, bucketOf, fingerprintOf } from './maplet-pages.ts'
+import { MapletPage, PAGE_BYTES, type PageShape, bucketOf, fingerprintOf } from './maplet-pages.ts'
 import { type BlockSource, RunCursor, RunScan } from './scan.ts'
 import { type RunProblem, verifyRun } from './verify.ts'
 
@@ -113,12 +113,11 @@ export class RunReader implements BlockSource {
     const bucket = bucketOf(hashHigh, shape)
     const page = this.page(index.pageOf(bucket, shape.buckets))
     const fingerprint = fingerprintOf(hashLow, shape)
-    const first = page.firstOf(bucket, fingerprint)
-    if (first === NO_CELL) return false
-    if (first === NOT_LISTED) return this.#findIn(index.blockOf(key, length), key, length)
+    const start = page.start(bucket)
+    if (start < 0) return this.#findIn(index.blockOf(key, length), key, length)
     const end = page.end(bucket)
     let tried = -1
-    for (let cell = first; cell >= 0; cell = page.match(fingerprint, cell + 1, end)) {
+    for (let cell = page.match(fingerprint, start, end); cell >= 0; cell = page.match(fingerprint, cell + 1, end)) {
       const block = page.blockAt(cell)
       if (block === tried) continue
       tried = block
@@ -219,8 +218,18 @@ export class RunReader implements BlockSource {
   }
 
   check(bytes: Uint8Array, number: number): Block {
-    this.#cache.misses++
-    return new Block(bytes, number, this.#runSeed, this.path, this.index.offsetOf(number))
+    // What is kept must not keep the blocks beside it.
+    const isKept = this.#cache.hasRoom(bytes.length)
+    const block = new Block(
+      isKept ? bytes.slice() : bytes,
+      number,
+      this.#runSeed,
+      this.path,
+      this.index.offsetOf(number),
+    )
+    if (isKept) this.#cache.insert(block, this.#blockSlots, number)
+    else this.#cache.misses++
+    return block
   }
 
   /** The maplet page of that number, from the cache or from the file. */

@@ -16,7 +16,7 @@ export interface BlockSource {
   cached(number: number): Block | null
   /** What the file has where so many bytes of blocks begin. */
   read(number: number, length: number): Uint8Array
-  /** The block of that number, of what the file has in its place; it is not cached. */
+  /** The block of that number, of what the file has in its place; it is cached if there is room. */
   check(bytes: Uint8Array, number: number): Block
 }
 

@@ -2,7 +2,8 @@
 import { describe, expect, it, onTestFinished } from 'vitest'
 
 import { openWith } from '../../src/database.ts'
-import type { Database, Handle } from '../../src/index.ts'
+import { type Database, type Handle, VarveError } from '../../src/index.ts'
+import { type RoomState, WriteLine } from '../../src/room.ts'
 import { SimulatedStorage } from '../../src/storage/simulated.ts'
 import { failure } from '../api/fixtures.ts'
 import { Random, seed } from '../support/random.ts'
@@ -196,5 +197,25 @@ describe('writes that wait for room', () => {
       (await settled).map((one) => (one.status === 'fulfilled' ? 'done' : (one.reason as { code: string }).code)),
     )
     expect([...codes].toSorted()).toEqual(['CLOSED', 'done'])
+  })
+
+  it('are refused one after the other once the first has waited long enough: those behind it waited too', async () => {
+    const refusal = new VarveError('MEMORY_LIMIT', 'no room')
+    let reliefs = 0
+    const relief = (): Promise<void> =>
+      ++reliefs > 100 ? Promise.reject(new Error('it waits for ever')) : Promise.resolve()
+    const residency = { crowded: false, curable: refusal, relief }
+    const line = new WriteLine()
+    // Others make dirty what a checkpoint has just brought to disk, so that there is always something to wait for.
+    const state = { engine: { residency }, log: { crowded: false }, closed: null, line } as unknown as RoomState
+    let attempts = 0
+    const write = (): never => {
+      attempts++
+      throw refusal
+    }
+    const settled = await Promise.allSettled(Array.from({ length: 10 }, () => line.join(state, write)))
+    for (const result of settled) expect(result).toMatchObject({ status: 'rejected', reason: refusal })
+    expect([attempts, reliefs]).toEqual([13, 3])
+    expect(line.isEmpty).toBe(true)
   })
 })

@@ -6,13 +6,19 @@ import { hashSeed, textKey } from './run-files.ts'
 const RUN_SEED = 5
 
 /** The index of blocks that begin at these offsets, separated by `b`, `c`, `d` and so on of table 1. */
-function indexOf(offsets: readonly number[], blocksEnd: number, firstBuckets: readonly number[] = [0]): RunIndex {
+function indexOf(
+  offsets: readonly number[],
+  blocksEnd: number,
+  firstBuckets: readonly number[] = [0],
+  forge: (section: Uint8Array) => void = () => undefined,
+): RunIndex {
   const builder = new IndexBuilder()
   offsets.forEach((offset, i) => {
     const key = textKey(1, String.fromCharCode(97 + i))
     builder.add(offset, key, i === 0 ? 0 : key.length)
   })
   const section = builder.finish(blocksEnd, firstBuckets)
+  forge(section)
   const indexAt = blocksEnd + firstBuckets.length * 4096
   const footer: Footer = {
     summary: {
@@ -70,6 +76,18 @@ describe('RunIndex', () => {
       expect(() => indexOf(offsets, 1000).check()).toThrow('is damaged at byte')
     }
     expect(() => indexOf([0, 990], 1000).check()).toThrow('is damaged at byte')
+  })
+
+  it('refuses separators that lie outside or go backwards when a search comes to them, whoever forged the checksum (X2)', () => {
+    const key = textKey(1, 'b')
+    // Rows have 12 bytes; where the separator of a block begins is in the last six.
+    for (const forged of [2 ** 40, 200]) {
+      const index = indexOf([0, 100, 200, 300], 400, [0], (section) => {
+        for (let i = 0, left = forged; i < 6; i++, left = Math.floor(left / 256)) section[2 * 12 + 6 + i] = left % 256
+      })
+      expect(() => index.blockOf(key, key.length)).toThrow('is damaged at byte')
+      expect(() => index.check()).toThrow('is damaged at byte')
+    }
   })
 
   it('finds the page of a bucket, however unevenly they are spread', () => {

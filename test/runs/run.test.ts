@@ -294,6 +294,23 @@ describe('RunReader', () => {
     expect(cache.bytes).toBeLessThanOrEqual(200_000)
   })
 
+  it('pushes out of a full cache nothing for what is read once', async () => {
+    const storage = await emptyDisk()
+    const entries = plainEntries(20_000, 100)
+    const cache = new BlockCache(400_000)
+    const reader = await openRun(storage, await writeRun(storage, 1, entries), cache)
+    for (let number = 0; cache.hasRoom(4096); number++) reader.block(number)
+    for (let number = 0; number < 3; number++) find(reader, entries[0]!.key)
+    const { evictions } = cache
+    for (let number = reader.blocks - 30; number < reader.blocks - 1; number++) reader.block(number)
+    expect(cache.evictions).toBe(evictions)
+    // What is read again comes in.
+    const reads = storage.operations
+    for (let round = 0; round < 4; round++) reader.block(reader.blocks - 40)
+    expect(cache.evictions).toBeGreaterThan(evictions)
+    expect(storage.operations - reads).toBeLessThan(4)
+  })
+
   it('reads several blocks at once for a walk that goes on, in either direction', async () => {
     const storage = await emptyDisk()
     const entries = plainEntries(20_000, 100)
@@ -316,6 +333,36 @@ describe('RunReader', () => {
     cursor.seek(entries[10_000]!.key, entries[10_000]!.key.length, true)
     expect(storage.operations - before).toBe(1)
     expect(storage.log.at(-1)!.bytes).toBeLessThanOrEqual(4096)
+  })
+
+  it('keeps the blocks of such a walk while there is room, and no more of them than there is', async () => {
+    const storage = await emptyDisk()
+    const entries = plainEntries(20_000, 100)
+    const summary = await writeRun(storage, 1, entries)
+    for (const maxBytes of [16 * 2 ** 20, 200_000]) {
+      const cache = new BlockCache(maxBytes)
+      const reader = await openRun(storage, summary, cache)
+      const walk = (): number => {
+        const before = storage.operations
+        const cursor = reader.cursor()
+        let count = cursor.first() ? 1 : 0
+        while (cursor.next()) count++
+        expect(count).toBe(entries.length)
+        return storage.operations - before
+      }
+      expect(walk()).toBeGreaterThan(reader.blocks / 10)
+      const kept = cache.bytes
+      const again = walk()
+      if (maxBytes === 200_000)
+        expect([again > reader.blocks / 20, cache.bytes <= maxBytes, kept > maxBytes / 2]).toEqual([true, true, true])
+      else expect([again, cache.parts]).toEqual([0, reader.blocks])
+      // Each has its own bytes: what is kept keeps nothing else in memory.
+      for (let number = 0; number < reader.blocks; number += 50) {
+        const { bytes } = reader.block(number)
+        expect(bytes.buffer.byteLength).toBe(bytes.length)
+      }
+      await reader.close()
+    }
   })
 
   it('reads an empty run', async () => {
