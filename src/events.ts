@@ -83,7 +83,7 @@ export class EventBoard {
   add<E extends keyof DatabaseEvents>(name: E, listener: (payload: DatabaseEvents[E]) => void): () => void {
     if (!Object.hasOwn(this.topics, name)) {
       const names = Object.keys(this.topics).join(', ')
-      throw new VarveError('INVALID_ARGUMENT', `there is no event '${String(name)}'; there are ${names}`)
+      throw new VarveError('INVALID_ARGUMENT', `there is no event '${name as string}'; there are ${names}`)
     }
     if (typeof listener !== 'function') throw new VarveError('INVALID_ARGUMENT', 'on() takes a function as listener')
     return this.topics[name].add(listener)

@@ -43,6 +43,9 @@ export interface NodeSystem {
 /** This process's system. */
 export const thisSystem: NodeSystem = { calls: fs, platform: process.platform }
 
+/** Standard input, output and error: whatever a library prints would land in the file. */
+export const MAX_STANDARD_FD = 2
+
 /** The callback of one call. */
 export type Done<T> = (error: NodeJS.ErrnoException | null, value: T) => void
 

@@ -5,7 +5,8 @@
  * part of the bytes and no error. So every count is checked, and what is missing is asked for again; the error comes with
  * the next attempt.
  */
-import { ioError, type StorageFile } from './storage.ts'
+import { errnoOf, ioError, type StorageFile } from './storage.ts'
+import { DirectWriter } from './direct.ts'
 import { call, callSync, isInterruption, MAX_INTERRUPTIONS, type NodeSystem, pause } from './node-calls.ts'
 
 /**
@@ -24,6 +25,8 @@ export class NodeFile implements StorageFile {
   readonly synced: boolean
   readonly #fd: number
   readonly #system: NodeSystem
+  /** Of a synced file. */
+  readonly #direct: DirectWriter | undefined
   #busy = 0
   #idle: (() => void) | undefined
   #closing: Promise<void> | undefined
@@ -33,6 +36,7 @@ export class NodeFile implements StorageFile {
     this.path = path
     this.#fd = fd
     this.synced = synced
+    this.#direct = synced ? new DirectWriter(system, fd) : undefined
   }
 
   read(target: Uint8Array, position: number): Promise<number> {
@@ -103,6 +107,7 @@ export class NodeFile implements StorageFile {
 
   async #close(): Promise<void> {
     if (this.#busy > 0) await new Promise<void>((resolve) => (this.#idle = resolve))
+    this.#direct?.close()
     await new Promise<void>((resolve, reject) => {
       this.#system.calls.close(this.#fd, (error) => {
         // After EINTR the descriptor is gone, and its number may be somebody else's already: never a second attempt.
@@ -118,6 +123,7 @@ export class NodeFile implements StorageFile {
       this.#refuseIfClosed(action)
       let moved = 0
       let interruptions = 0
+      let isDirect = false
       const finish = (error?: Error): void => {
         if (--this.#busy === 0) this.#idle?.()
         if (error === undefined) resolve(moved as T)
@@ -127,7 +133,9 @@ export class NodeFile implements StorageFile {
         const length = Math.min(bytes.length - moved, MAX_CALL_BYTES)
         const { calls } = this.#system
         try {
-          if (action === 'read') calls.read(this.#fd, bytes, moved, length, position + moved, ended)
+          isDirect = action === 'write' && moved === 0 && this.#direct?.takes(bytes, position) === true
+          if (isDirect) this.#direct!.write(bytes, position, ended)
+          else if (action === 'read') calls.read(this.#fd, bytes, moved, length, position + moved, ended)
           else calls.write(this.#fd, bytes, moved, length, position + moved, ended)
         } catch (error) {
           // Node itself refuses, as it does a position that is no integer.
@@ -136,7 +144,10 @@ export class NodeFile implements StorageFile {
       }
       const ended = (error: Error | null, count: number): void => {
         if (error !== null) {
-          if (isInterruption(error) && ++interruptions <= MAX_INTERRUPTIONS) pause(interruptions, next)
+          if (isDirect && errnoOf(error) === 'EINVAL') {
+            this.#direct!.refuse()
+            next()
+          } else if (isInterruption(error) && ++interruptions <= MAX_INTERRUPTIONS) pause(interruptions, next)
           else finish(error)
           return
         }

@@ -5,7 +5,7 @@
  *
  * | | Linux, BSD | macOS | Windows |
  * |---|---|---|---|
- * | durable writes | `O_DSYNC` | the flag is there but stops at the drive's cache: write, then `F_FULLFSYNC` (libuv's fdatasync) | no flag: write, then FlushFileBuffers (libuv's fdatasync) |
+ * | durable writes | `O_DSYNC`, and past the page cache on Linux (direct.ts) | the flag is there but stops at the drive's cache: write, then `F_FULLFSYNC` (libuv's fdatasync) | no flag: write, then FlushFileBuffers (libuv's fdatasync) |
  * | names | fsync of the directory | fsync of the directory | nothing to call; NTFS logs names in order |
  * | symbolic links | `O_NOFOLLOW` | `O_NOFOLLOW` | looked for before opening |
  * | rename over an open file | fine | fine | refused while somebody, often a virus scanner, has it open: tried again for a second |
@@ -15,7 +15,7 @@ import { dirname, join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { VarveError } from '../errors.ts'
 import { acquireLock, probeLock, tokenOf } from './lock.ts'
-import { call, type NodeSystem, thisSystem } from './node-calls.ts'
+import { call, MAX_STANDARD_FD, type NodeSystem, thisSystem } from './node-calls.ts'
 import { NodeFile } from './node-file.ts'
 import {
   type DirectoryEntry,
@@ -40,9 +40,6 @@ const HELD_ON_WINDOWS: ReadonlySet<unknown> = new Set(['EPERM', 'EACCES', 'EBUSY
 
 /** Pauses between attempts to rename or remove such a file; about a second in all. */
 const HELD_PAUSES_MS: readonly number[] = [1, 2, 5, 10, 20, 50, 100, 200, 300, 300]
-
-/** Standard input, output and error: whatever a library prints would land in the file. */
-const MAX_STANDARD_FD = 2
 
 /** What takes a low number in place of a file. */
 const NULL_DEVICE = process.platform === 'win32' ? '\\\\.\\nul' : '/dev/null'
