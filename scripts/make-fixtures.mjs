@@ -11,14 +11,23 @@ import { spawnSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
+import { fileURLToPath, pathToFileURL } from 'node:url'
 import { crc32, gzipSync } from 'node:zlib'
+import { bundle } from './bundle.mjs'
 
-const built = (/** @type {string} */ path) => import(new URL(`../dist/${path}`, import.meta.url).href)
-const { Database, codecs, keys, table } = await built('index.js')
-const { Directory } = await built('durability/index.js')
-const { inlineBackground } = await built('runs/index.js')
-const { NodeStorage } = await built('storage/index.js')
+// Rooms that the package does not export, built together with what it does, so that each class is there once. Children find
+// them built.
+const rooms = ['index', 'durability/index', 'runs/index', 'storage/index']
+const builtPath = fileURLToPath(new URL('../dist/rooms', import.meta.url))
+if (process.argv[2] !== '--write') {
+  process.on('exit', () => rmSync(builtPath, { recursive: true, force: true }))
+  await bundle(Object.fromEntries(rooms.map((name) => [name, `src/${name}.ts`])), 'dist/rooms')
+}
+const built = (/** @type {string} */ name) => import(pathToFileURL(join(builtPath, `${name}.js`)).href)
+const { Database, codecs, keys, table } = await built('index')
+const { Directory } = await built('durability/index')
+const { inlineBackground } = await built('runs/index')
+const { NodeStorage } = await built('storage/index')
 
 /** @typedef {Map<string, Buffer>} Files of a directory by name */
 

@@ -7,6 +7,7 @@ import { diskSize } from './disk-size.mjs'
 import { diskStall } from './disk-stall.mjs'
 import { transfersFull, transfersRelaxed } from './durable-transfer.mjs'
 import { get } from './get.mjs'
+import { importing } from './import.mjs'
 import { insert } from './insert.mjs'
 import { maplet } from './maplet.mjs'
 import { memory } from './memory.mjs'
@@ -37,6 +38,6 @@ import { update } from './update.mjs'
 /** @type {readonly Workload[]} */
 export const workloads = [
   ...[get, miss, insert, update, scan, transfer, clients, hot, mixed, maplet, memory, stall],
-  ...[transfersFull, transfersRelaxed, reopen, crash, cold, amplification, diskSize, diskStall],
+  ...[transfersFull, transfersRelaxed, importing, reopen, crash, cold, amplification, diskSize, diskStall],
   ...[cache, ...evicting, spill, struct, state, watchers],
 ]

@@ -210,6 +210,8 @@ class Recovery {
   readonly #recovered: SealedSegment[]
   /** The newest started segment, if anything was written to it. */
   #tail: Tail | null
+  /** Files with the name of a segment that are not listed: the directory is ours, nobody makes others meanwhile. */
+  #unlisted: readonly number[]
   /** How many segments of `#found` stay as they are; the next one is started. */
   #kept: number
   /** What the next header says of what came before it, unless there is a tail. */
@@ -225,6 +227,7 @@ class Recovery {
     this.#found = []
     this.#recovered = []
     this.#tail = null
+    this.#unlisted = []
     this.#kept = 0
     this.#predecessor = { predecessor: 0, predecessorEnd: 0, predecessorEpoch: 0, lastSequence: start.sequence }
     this.#sequence = start.sequence
@@ -372,9 +375,10 @@ class Recovery {
     else this.#tail = { reader, header, promised: read.promised, endFrame: read.frame }
   }
 
-  /** Files with the name of a segment that are not listed: left over, unless one was started. */
+  /** What is not listed is left over, unless one was started. */
   async checkUnlisted(): Promise<void> {
-    for (const number of await this.#unlisted()) {
+    this.#unlisted = await this.#findUnlisted()
+    for (const number of this.#unlisted) {
       if (number <= this.#start.lastSegment) continue
       const reader = await openSegment(this.#storage, this.#directory, number, 'read', this.#seed, this.#memory)
       try {
@@ -386,7 +390,7 @@ class Recovery {
     }
   }
 
-  async #unlisted(): Promise<number[]> {
+  async #findUnlisted(): Promise<number[]> {
     const { firstSegment, lastSegment } = this.#start
     const numbers: number[] = []
     for (const { name, kind } of await this.#storage.list(this.#directory)) {
@@ -407,7 +411,7 @@ class Recovery {
     // The epoch becomes durable before anything bears it; and with it the list, which the process before may have replaced
     // without living to see that last: nothing that an older list may name is removed before.
     await hooks.reserve(firstSegment, last)
-    const unlisted = await this.#unlisted()
+    const unlisted = this.#unlisted
     const retire = async (number: number): Promise<boolean> => (await hooks.retire?.(number)) === true
     for (const number of unlisted) {
       // What a session before has given up and not lived to give away.

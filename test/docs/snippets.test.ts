@@ -138,12 +138,10 @@ class Workshop {
 function requireFreshBuild(): void {
   const built = join(root, 'dist/index.js')
   if (!existsSync(built)) throw new Error('dist/index.js is missing: npm run build')
-  const names = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).filter(
-    (name) => name.endsWith('.ts') && !name.endsWith('.d.ts'),
-  )
-  for (const name of names) {
-    const output = join(root, 'dist', name.replace(/\.ts$/, '.js'))
-    if (!existsSync(output) || statSync(output).mtimeMs < statSync(join(root, 'src', name)).mtimeMs) {
+  const { mtimeMs } = statSync(built)
+  for (const name of readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' })) {
+    const isSource = name.endsWith('.ts') && !name.endsWith('.d.ts')
+    if (isSource && statSync(join(root, 'src', name)).mtimeMs > mtimeMs) {
       throw new Error(`dist is older than src/${name}: npm run build`)
     }
   }
