@@ -18,7 +18,6 @@
  * K4  After `close` has begun nothing new starts; whoever waits for something that did not come to run is told `CLOSED`.
  */
 import { join } from 'node:path'
-import PQueue from 'p-queue'
 import { VarveError, databaseClosed } from '../errors.ts'
 import {
   type Background,
@@ -31,6 +30,7 @@ import {
 import { type OwnDirectory, ioError } from '../storage/index.ts'
 import type { LogWriter, SealedSegment } from '../wal/index.ts'
 import { mergedTables } from './catalogue.ts'
+import { Lane } from './lane.ts'
 import type { BackgroundStats, CheckpointReport } from './options.ts'
 import type { Root } from './root.ts'
 import type { Sources } from './sources.ts'
@@ -64,8 +64,8 @@ export interface CheckpointerParts {
 
 export class Checkpointer {
   readonly #parts: CheckpointerParts
-  readonly #checkpoints: PQueue = new PQueue({ concurrency: 1 })
-  readonly #merges: PQueue = new PQueue({ concurrency: 1 })
+  readonly #checkpoints: Lane = new Lane()
+  readonly #merges: Lane = new Lane()
   readonly checkpoints: Tally = new Tally()
   readonly merges: Tally = new Tally()
   /** A checkpoint that nobody asked for waits in the queue. */
@@ -179,9 +179,9 @@ export class Checkpointer {
   }
 
   /** Queues `work`; K4. */
-  async #enqueue<T>(queue: PQueue, work: () => Promise<T>): Promise<T> {
+  async #enqueue<T>(lane: Lane, work: () => Promise<T>): Promise<T> {
     this.#refuseIfClosing()
-    return queue.add(async () => {
+    return lane.add(async () => {
       this.#refuseIfClosing()
       return work()
     })
@@ -201,7 +201,7 @@ export class Checkpointer {
   }
 
   #startMerge(): void {
-    if (this.#idles || this.#merges.size + this.#merges.pending > 0 || this.merges.waiting) return
+    if (this.#idles || !this.#merges.isIdle || this.merges.waiting) return
     if (planMerge(this.#parts.root.value.runs) === null) return
     void this.#enqueue(this.#merges, async () => {
       // What the queue waited for may have changed what is due.
