@@ -16,8 +16,8 @@
  *     2 per resident entry; the oldest is forgotten. A hit takes the ghost away.
  *   - The paper has 10 % in SMALL, counts three uses, and wants two of them for MAIN. That is slow where what is hot moves on:
  *     the old has to pass through MAIN four times, and the new is not there long enough to be used twice. With one use and 25 %
- *     (it tries 1 to 40) the policy hits more often than LRU on such traces too; on those that stay as they are, it hits a
- *     point less often than with the parameters of the paper.
+ *     (it tries 1 to 40) the policy hits more often than LRU on such traces too (docs/performance.md); where nothing moves on, a
+ *     smaller SMALL would be the better one.
  *
  * Entries on the bench still count for their queue; those that were used there return to MAIN when tried.
  *
