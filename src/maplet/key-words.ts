@@ -31,6 +31,9 @@ const LASTING_WORDS = 1 << 16
 
 const double = new Float64Array(1)
 const halves = new Int32Array(double.buffer)
+const big = new BigUint64Array(double.buffer)
+/** Which of the halves is the lower one. */
+const LOW = new Int32Array(BigUint64Array.of(1n).buffer)[0] === 1 ? 0 : 1
 
 /** What {@link spellKey} wrote last. */
 export let words: Int32Array = new Int32Array(64)
@@ -105,9 +108,13 @@ function spellBytes(key: Uint8Array): void {
 function spellBigint(key: bigint): void {
   put(key < 0n ? NEGATIVE_BIGINT : BIGINT)
   const magnitude = key < 0n ? -key : key
-  if (magnitude <= 0xffff_ffffn) {
-    put(1)
-    put(Number(magnitude) | 0)
+  big[0] = magnitude
+  if (big[0] === magnitude) {
+    const high = halves[1 - LOW] as number
+    const low = halves[LOW] as number
+    put(high === 0 ? 1 : 2)
+    put(low)
+    if (high !== 0) put(high)
     return
   }
   // By way of hexadecimal digits: shifting a giant bigint word by word would take time in the square of its length.

@@ -8,6 +8,11 @@ import { fcParameters } from '../support/random.ts'
 
 const seed = HashSeed.fromNumber(11)
 
+/** Where the number of words changes. */
+const edge = fc
+  .constantFrom(32n, 63n, 64n, 96n)
+  .chain((bits) => fc.constantFrom(2n ** bits - 1n, 2n ** bits, -(2n ** bits)))
+
 function spelling(key: Key): string {
   const count = spellKey(key)
   return words.subarray(0, count).join()
@@ -30,6 +35,21 @@ describe('the words of keys', () => {
         expect(`${spelling(b)},`.startsWith(`${spelling(a)},`)).toBe(false)
       }),
       fcParameters(1000),
+    )
+  })
+})
+
+describe('the words of a bigint', () => {
+  it('are its kind, their number and its magnitude by 32 bits', () => {
+    fc.assert(
+      fc.property(fc.oneof(fc.bigInt(), fc.bigInt({ min: -(2n ** 66n), max: 2n ** 66n }), edge), (key) => {
+        const magnitude = key < 0n ? -key : key
+        const expected: number[] = []
+        for (let rest = magnitude; rest > 0n || expected.length === 0; rest >>= 32n)
+          expected.push(Number(BigInt.asIntN(32, rest)))
+        expect(spelling(key)).toBe([key < 0n ? 5 : 4, expected.length, ...expected].join())
+      }),
+      fcParameters(500),
     )
   })
 })
