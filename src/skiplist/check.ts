@@ -1,8 +1,8 @@
 /** The walk behind `OrderedIndex.check()`: I1 to I6, L1 and N1 to N3, each named in what it throws. */
 
 import { invariant } from '../errors.ts'
-import { KIND_EMPTY, KIND_NUMBERS, KIND_STRINGS } from './kind.ts'
-import { LEAF_MAX, LEAF_MIN, Leaf } from './leaf.ts'
+import { KIND_BIGINTS, KIND_EMPTY, KIND_NUMBERS, KIND_STRINGS } from './kind.ts'
+import { LEAF_MAX, LEAF_MIN, Leaf, NO_KEYS } from './leaf.ts'
 import { Node, NODE_MAX, NODE_MIN } from './node.ts'
 import type { OrderedIndex } from './ordered-index.ts'
 import { commonLength, hintOf, PREFIX_WIDE_UNITS, prefixOf, wantsWide } from './prefix.ts'
@@ -30,13 +30,16 @@ function checkList<K, V>(index: OrderedIndex<K, V>): Leaf<K, V>[] {
   let prev: Leaf<K, V> | null = null
   for (let leaf: Leaf<K, V> | null = index.first; leaf !== null; leaf = leaf.next) {
     invariant(leaf.prev === prev, 'I1: broken back link')
-    const count = leaf.keys.length
-    invariant(count === leaf.values.length && count <= LEAF_MAX, 'L1: keys and values of a leaf differ in number')
+    const count = leaf.values.length
+    invariant((leaf.keys === NO_KEYS) === (index.source !== null), 'L1: keys in a leaf that should have none, or none')
+    const held = index.source === null ? count : 0
+    invariant(leaf.keys.length === held && count <= LEAF_MAX, 'L1: keys and values of a leaf differ in number')
     const least = leaf.next !== null ? LEAF_MIN : index.root === null ? 0 : 1
     invariant(count >= least, 'I3: a leaf is too small')
     for (let i = 0; i < count; i++) {
-      const key = leaf.keys[i] as K
-      invariant(Object.hasOwn(leaf.keys, i) && Object.hasOwn(leaf.values, i), 'L1: a hole in a leaf')
+      const key = index.keyAt(leaf, i)
+      const isPacked = index.source !== null || Object.hasOwn(leaf.keys, i)
+      invariant(isPacked && Object.hasOwn(leaf.values, i), 'L1: a hole in a leaf')
       invariant(before === undefined || index.compare(before.key, key) < 0, 'I2: keys out of order')
       checkKind(index, key)
       before = { key }
@@ -55,6 +58,7 @@ function checkKind<K, V>(index: OrderedIndex<K, V>, key: K): void {
   invariant(index.kind !== KIND_EMPTY, 'I5: entries, but no kind')
   invariant(index.kind !== KIND_STRINGS || typeof key === 'string', 'I5: not a string')
   invariant(index.kind !== KIND_NUMBERS || typeof key === 'number', 'I5: not a number')
+  invariant(index.kind !== KIND_BIGINTS || typeof key === 'bigint', 'I5: not a bigint')
 }
 
 function checkIds<K, V>(index: OrderedIndex<K, V>, leaves: Leaf<K, V>[]): void {
@@ -104,10 +108,9 @@ function checkInterval<K, V>(
   low: { key: K } | undefined,
   high: { key: K } | undefined,
 ): void {
-  const { keys } = leaf
   const inside =
-    (low === undefined || index.compare(low.key, keys[0] as K) <= 0) &&
-    (high === undefined || index.compare(keys[keys.length - 1] as K, high.key) < 0)
+    (low === undefined || index.compare(low.key, index.keyAt(leaf, 0)) <= 0) &&
+    (high === undefined || index.compare(index.keyAt(leaf, leaf.values.length - 1), high.key) < 0)
   invariant(inside, 'N2: a key outside its interval')
   checkHints(index, leaf, low, high)
 }
@@ -142,6 +145,8 @@ function checkPrefixes<K, V>(
     const key = keys[i]
     if (index.kind === KIND_NUMBERS) {
       invariant(typeof key === 'number' && prefixes[i] === key, 'N3: stale number')
+    } else if (index.kind === KIND_BIGINTS) {
+      invariant(typeof key === 'bigint' && prefixes[i] === Number(key), 'N3: stale double of a bigint')
     } else if (index.kind === KIND_STRINGS) {
       invariant(typeof key === 'string', 'N3: a bound of another type')
       invariant(commonLength(keys[1] as string, key) >= skip, 'N3: skip is too long')

@@ -2,5 +2,5 @@
 
 export { Cursor } from './cursor.ts'
 export { KIND_MIXED } from './kind.ts'
-export { Leaf } from './leaf.ts'
+export { type KeySource, Leaf } from './leaf.ts'
 export { OrderedIndex } from './ordered-index.ts'

@@ -8,7 +8,10 @@
  * growth would allocate 65 slots for every leaf, 28 bytes per entry, and was measured to be no faster. Removals leave up
  * to SPARE slots, so that where entries come and go at random one call in 32 allocates, and not one in 8.
  *
- * L1  keys.length === values.length <= LEAF_MAX; both arrays are packed; keys ascend strictly.
+ * An index that finds keys by their values (KeySource) has none in its leaves: `keys` is NO_KEYS there, and a slot takes 8
+ * bytes.
+ *
+ * L1  keys.length === values.length <= LEAF_MAX, but where keys are NO_KEYS; both arrays are packed; keys ascend strictly.
  * L2  The capacity behind both arrays is `room`, less than SPARE above their length. V8 does not show capacities; nothing
  *     but speed and memory depends on this.
  */
@@ -23,6 +26,19 @@ const GROWTH = 8
 const SPARE = 12
 const PADDING: readonly number[] = Array.from({ length: GROWTH }, () => 0)
 const VERSION_MASK = 0x3fffffff
+
+/** The keys of every leaf that has none of its own. Stays empty. */
+export const NO_KEYS: never[] = []
+
+/** Who knows the keys of an index that keeps none in its leaves: they are found by the values. */
+export interface KeySource<K, V> {
+  /** The key of a value that is in the index, or is being inserted. */
+  keyOf(value: V): K
+  /** Negative, 0 or positive as the key of such a value sorts before, with or after `key`. */
+  compareTo(value: V, key: K): number
+  /** The index of the value of `key` among those of a leaf, or `~i` where i is the place to insert it at. */
+  locate(values: readonly V[], key: K): number
+}
 
 /**
  * A run of neighbouring entries. Owned by the index; read freely, change nothing but `values[i]` and `complete`. A leaf dies
@@ -45,9 +61,9 @@ export class Leaf<K, V> {
   next: Leaf<K, V> | null = null
   prev: Leaf<K, V> | null = null
 
-  constructor(id: number) {
+  constructor(id: number, keys: K[]) {
     this.id = id
-    this.keys = []
+    this.keys = keys
     this.values = []
   }
 }
@@ -59,17 +75,20 @@ export function touch(leaf: Leaf<unknown, unknown>): void {
 
 /** Inserts at `index`; the leaf must not be full. */
 export function insertEntry<K, V>(leaf: Leaf<K, V>, index: number, key: K, value: V): void {
-  const length = leaf.keys.length
+  const { length } = leaf.values
   if (length === leaf.room) makeRoom(leaf, GROWTH)
   // By hand, and twice over: splice() allocates its result, and a loop that sees both arrays sees two kinds of elements.
   const { keys, values } = leaf
+  const hasKeys = keys !== NO_KEYS
   if (index === length) {
-    keys.push(key)
+    if (hasKeys) keys.push(key)
     values.push(value)
   } else {
-    keys.push(keys[length - 1] as K)
-    for (let i = length - 1; i > index; i--) keys[i] = keys[i - 1] as K
-    keys[index] = key
+    if (hasKeys) {
+      keys.push(keys[length - 1] as K)
+      for (let i = length - 1; i > index; i--) keys[i] = keys[i - 1] as K
+      keys[index] = key
+    }
     values.push(values[length - 1] as V)
     for (let i = length - 1; i > index; i--) values[i] = values[i - 1] as V
     values[index] = value
@@ -80,10 +99,12 @@ export function insertEntry<K, V>(leaf: Leaf<K, V>, index: number, key: K, value
 /** Removes the entry at `index`. */
 export function removeEntry<K, V>(leaf: Leaf<K, V>, index: number): void {
   const { keys, values } = leaf
-  const length = keys.length - 1
-  for (let i = index; i < length; i++) keys[i] = keys[i + 1] as K
+  const length = values.length - 1
+  if (keys !== NO_KEYS) {
+    for (let i = index; i < length; i++) keys[i] = keys[i + 1] as K
+    keys.pop()
+  }
   for (let i = index; i < length; i++) values[i] = values[i + 1] as V
-  keys.pop()
   values.pop()
   if (leaf.room - length === SPARE) makeRoom(leaf, GROWTH / 2)
   touch(leaf)
@@ -91,12 +112,12 @@ export function removeEntry<K, V>(leaf: Leaf<K, V>, index: number): void {
 
 /** Leaves exactly `spare` free slots. */
 function makeRoom(leaf: Leaf<unknown, unknown>, spare: number): void {
-  leaf.keys = padded(leaf.keys, spare)
+  if (leaf.keys !== NO_KEYS) leaf.keys = padded(leaf.keys, spare)
   leaf.values = padded(leaf.values, spare)
-  leaf.room = leaf.keys.length + spare
+  leaf.room = leaf.values.length + spare
 }
 
-/** Gives the leaf copies of these entries. */
+/** Gives the leaf copies of these entries; of the values alone, if it has no keys of its own. */
 export function refill<K, V>(
   leaf: Leaf<K, V>,
   keys: readonly K[],
@@ -105,9 +126,11 @@ export function refill<K, V>(
   to: number,
 ): void {
   const spare = (GROWTH - ((to - from) % GROWTH)) % GROWTH
-  const someKeys = keys.slice(from, to)
   const someValues = values.slice(from, to)
-  leaf.keys = spare === 0 ? someKeys : padded(someKeys, spare)
+  if (leaf.keys !== NO_KEYS) {
+    const someKeys = keys.slice(from, to)
+    leaf.keys = spare === 0 ? someKeys : padded(someKeys, spare)
+  }
   leaf.values = spare === 0 ? someValues : padded(someValues, spare)
   leaf.room = to - from + spare
   touch(leaf)
@@ -139,6 +162,18 @@ export function locateNumber(keys: readonly number[], key: number): number {
   while (low < high) {
     const middle = (low + high) >>> 1
     if ((keys[middle] as number) < key) low = middle + 1
+    else high = middle
+  }
+  return low < keys.length && keys[low] === key ? low : ~low
+}
+
+/** The index of `key`, or `~i` where i is the place to insert it at; by `<`. */
+export function locateBigint(keys: readonly bigint[], key: bigint): number {
+  let low = 0
+  let high = keys.length
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((keys[middle] as bigint) < key) low = middle + 1
     else high = middle
   }
   return low < keys.length && keys[low] === key ? low : ~low

@@ -9,14 +9,14 @@
  *     node's own lower bound, and meaningless on the left edge of the index; no search looks at it.
  * N3  Strings: all keys in the node's interval (if `fenced`), or else keys[1..] alone, agree in their first `skip` units;
  *     prefixes[i] = prefixOf(keys[i], skip, wide) for i >= 1, and wide unless the first three units there are Latin-1
- *     in all keys. Numbers: prefixes[i] = keys[i]. Mixed: unused.
+ *     in all keys. Numbers: prefixes[i] = keys[i]. Bigints: prefixes[i] is the double next to keys[i]. Mixed: unused.
  *
  * A node between two others knows the bounds of its interval, and what those agree in, any key that is searched in the
  * node agrees in too: no key body is touched. On the edges of the index a bound is missing; there the searched key
  * is first compared with one of the node's.
  */
 
-import { KIND_NUMBERS, KIND_STRINGS, type Kind } from './kind.ts'
+import { KIND_BIGINTS, KIND_NUMBERS, KIND_STRINGS, type Kind } from './kind.ts'
 import type { Leaf } from './leaf.ts'
 import { commonLength, compareHead, PREFIX_WIDE_UNITS, prefixOf, wantsWide } from './prefix.ts'
 
@@ -64,6 +64,8 @@ function rebuildPrefixes<K, V>(node: Node<K, V>, kind: Kind, shared: number): vo
   const { keys, prefixes, count } = node
   if (kind === KIND_NUMBERS) {
     for (let i = 1; i < count; i++) prefixes[i] = keys[i] as number
+  } else if (kind === KIND_BIGINTS) {
+    for (let i = 1; i < count; i++) prefixes[i] = Number(keys[i])
   } else if (kind === KIND_STRINGS) {
     const strings = keys as unknown as string[]
     const skip = shared < 0 ? commonLength(strings[1] as string, strings[count - 1] as string) : shared
@@ -109,6 +111,8 @@ export function replaceKey<K, V>(node: Node<K, V>, slot: number, key: K, kind: K
 function setPrefix<K, V>(node: Node<K, V>, slot: number, kind: Kind): void {
   if (kind === KIND_NUMBERS) {
     node.prefixes[slot] = node.keys[slot] as number
+  } else if (kind === KIND_BIGINTS) {
+    node.prefixes[slot] = Number(node.keys[slot])
   } else if (kind === KIND_STRINGS) {
     const keys = node.keys as unknown as string[]
     const key = keys[slot] as string
@@ -172,6 +176,27 @@ export function childOfNumber(node: Node<number, unknown>, key: number): number 
   while (low < high) {
     const middle = (low + high) >>> 1
     if ((prefixes[middle] as number) <= key) low = middle + 1
+    else high = middle
+  }
+  return low - 1
+}
+
+/** Slot of the child whose interval holds `key`. Bigints that are next to the same double are compared themselves. */
+export function childOfBigint(node: Node<bigint, unknown>, key: bigint): number {
+  const { prefixes, keys, count } = node
+  const prefix = Number(key)
+  let low = 1
+  let high = count
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((prefixes[middle] as number) < prefix) low = middle + 1
+    else high = middle
+  }
+  if (low === count || prefixes[low] !== prefix) return low - 1
+  high = count
+  while (low < high) {
+    const middle = (low + high) >>> 1
+    if ((keys[middle] as bigint) <= key) low = middle + 1
     else high = middle
   }
   return low - 1

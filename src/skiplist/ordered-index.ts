@@ -12,16 +12,17 @@
  * list with one key per node costs a cache miss per step and a heap object per key; blocks make it one miss per level.
  * The idea is the B-skiplist of Luo et al. (ICPP 2025); cached key prefixes are those of prefix B-trees (Bayer, Unterauer 1977).
  *
- * Cost: O(log n) comparisons. While all keys are strings, or all are numbers, they are comparisons of cached numbers, and
- * one or two string bodies are touched in the leaf; else each calls the comparator. 26 bytes per entry for strings at
- * random fill, 22 if they came in ascending order, 23 for numbers; keys and values themselves aside.
+ * Cost: O(log n) comparisons. While all keys are strings, or all are numbers, or all are bigints, they are comparisons of
+ * cached numbers, and one or two string bodies are touched in the leaf; else each calls the comparator. 26 bytes per entry for
+ * strings at random fill, 22 if they came in ascending order, 23 for numbers and bigints; keys and values themselves aside.
+ * Where keys are found by their values, half of that.
  *
  * I1  The leaves form one list, linked both ways, from `first` to `last`; each has a distinct id, leaves[id] is the leaf,
  *     and the ids not in use are exactly the free ones. There is always at least one leaf.
  * I2  Keys ascend strictly within a leaf and from leaf to leaf (L1), and `size` counts them.
  * I3  Every leaf but the last holds LEAF_MIN entries or more, the last at least one; a leaf that is alone may be empty.
  * I4  All leaves are at the same depth, in list order; upper nodes keep N1 and N2.
- * I5  While all keys are strings (numbers) `kind` says so and the caches keep N3.
+ * I5  While all keys are strings (numbers, bigints) `kind` says so and the caches keep N3.
  * I6  When an entry moves to another leaf, the stamp there is no lower than the stamp of the leaf it comes from.
  * I7  A leaf is `complete` only if the leaves were that had its interval before: the interval of a leaf reaches from its lower
  *     bound to that of the next, of the first down to nothing, of the last up to everything. It changes only with `version`.
@@ -34,21 +35,25 @@ import { invariant } from '../errors.ts'
 import { compareKeys } from '../keys/order.ts'
 import { checkIndex } from './check.ts'
 import { Hints } from './hints.ts'
-import { KIND_EMPTY, KIND_MIXED, KIND_NUMBERS, KIND_STRINGS, type Kind, kindOf } from './kind.ts'
+import { KIND_BIGINTS, KIND_EMPTY, KIND_MIXED, KIND_NUMBERS, KIND_STRINGS, type Kind, kindOf } from './kind.ts'
 import {
   insertEntry,
+  type KeySource,
   LEAF_MAX,
   LEAF_MIN,
   Leaf,
   locateAny,
+  locateBigint,
   locateNumber,
   MERGE_MAX,
+  NO_KEYS,
   refill,
   removeEntry,
   touch,
 } from './leaf.ts'
 import {
   childOfAny,
+  childOfBigint,
   childOfNumber,
   childOfString,
   insertChild,
@@ -67,6 +72,8 @@ export class OrderedIndex<K, V> {
   /** Whether the comparator is known to agree with `<` on strings and on numbers, so that it need not be called for them. */
   readonly natural: boolean
   readonly onMove: ((value: V, leaf: Leaf<K, V>) => void) | null
+  /** Where keys are, if not in the leaves. */
+  readonly source: KeySource<K, V> | null
   /** By id; undefined where an id is free. */
   readonly leaves: (Leaf<K, V> | undefined)[] = []
   readonly freeIds: number[] = []
@@ -92,10 +99,16 @@ export class OrderedIndex<K, V> {
   /**
    * @param compare a total order: negative, 0 or positive as a sorts before, with or after b
    * @param onMove called for each entry that comes to live in another leaf, once the index is consistent again
+   * @param source who knows the keys, so that leaves need not hold them
    */
-  constructor(compare: (a: K, b: K) => number, onMove: ((value: V, leaf: Leaf<K, V>) => void) | null = null) {
+  constructor(
+    compare: (a: K, b: K) => number,
+    onMove: ((value: V, leaf: Leaf<K, V>) => void) | null = null,
+    source: KeySource<K, V> | null = null,
+  ) {
     this.compare = compare
     this.onMove = onMove
+    this.source = source
     this.natural = (compare as unknown) === compareKeys
     this.first = this.last = this.createLeaf()
   }
@@ -107,11 +120,17 @@ export class OrderedIndex<K, V> {
     return index < 0 ? undefined : leaf.values[index]
   }
 
+  /** The key of the entry at `index` of a leaf. */
+  keyAt(leaf: Leaf<K, V>, index: number): K {
+    return this.source === null ? (leaf.keys[index] as K) : this.source.keyOf(leaf.values[index] as V)
+  }
+
   /** The leaf whose interval holds `key`, whether or not the key is there. */
   seekLeaf(key: K): Leaf<K, V> {
     if (this.root === null) return this.first
     if (typeof key === 'string' && this.kind === KIND_STRINGS) return this.descendString(this.root, key)
     if (typeof key === 'number' && this.kind === KIND_NUMBERS) return this.descendNumber(this.root, key)
+    if (typeof key === 'bigint' && this.kind === KIND_BIGINTS) return this.descendBigint(this.root, key)
     return this.descendAny(this.root, key)
   }
 
@@ -120,8 +139,12 @@ export class OrderedIndex<K, V> {
     if (typeof key === 'string' && this.kind === KIND_STRINGS) {
       return this.hints.locate(leaf as unknown as Leaf<string, V>, key)
     }
+    if (this.source !== null) return this.source.locate(leaf.values, key)
     if (typeof key === 'number' && this.kind === KIND_NUMBERS) {
       return locateNumber(leaf.keys as unknown as number[], key)
+    }
+    if (typeof key === 'bigint' && this.kind === KIND_BIGINTS) {
+      return locateBigint(leaf.keys as unknown as bigint[], key)
     }
     return locateAny(leaf.keys, key, this.compare)
   }
@@ -137,7 +160,7 @@ export class OrderedIndex<K, V> {
 
   /** Inserts a key that must be absent and returns the leaf it now lives in. */
   insert(key: K, value: V): Leaf<K, V> {
-    if (this.belongsAtTail(key)) return this.insertAt(this.last, this.last.keys.length, key, value)
+    if (this.belongsAtTail(key)) return this.insertAt(this.last, this.last.values.length, key, value)
     const leaf = this.seekLeaf(key)
     const index = this.locate(leaf, key)
     invariant(index < 0, 'a key inserted into the ordered index is there already')
@@ -149,7 +172,7 @@ export class OrderedIndex<K, V> {
     this.admit(key)
     let target = leaf
     let at = index
-    if (leaf.keys.length === LEAF_MAX) {
+    if (leaf.values.length === LEAF_MAX) {
       const cut = this.splitPoint(leaf, index)
       const right = this.splitLeaf(leaf, cut, key)
       if (index > cut || index === LEAF_MAX) {
@@ -183,7 +206,7 @@ export class OrderedIndex<K, V> {
     while (index < length && values[index] !== value) index++
     invariant(index < length, 'an entry to be removed from the ordered index is not in its leaf')
     // What is mended is what the last descent led to.
-    if (length <= LEAF_MIN) this.seekLeaf(leaf.keys[index] as K)
+    if (length <= LEAF_MIN) this.seekLeaf(this.keyAt(leaf, index))
     this.removeAt(leaf, index)
   }
 
@@ -191,7 +214,7 @@ export class OrderedIndex<K, V> {
     removeEntry(leaf, index)
     if (this.kind === KIND_STRINGS) this.hints.remove(leaf, index)
     this.size--
-    if (leaf.keys.length < LEAF_MIN && this.root !== null) this.mendLeaf(leaf)
+    if (leaf.values.length < LEAF_MIN && this.root !== null) this.mendLeaf(leaf)
     if (this.size === 0) this.forget()
   }
 
@@ -221,12 +244,14 @@ export class OrderedIndex<K, V> {
 
   /** Whether `key` is above all others and the last leaf has room: then loads in order need no descent. */
   belongsAtTail(key: K): boolean {
-    const { keys } = this.last
-    const length = keys.length
+    const { keys, values } = this.last
+    const { length } = values
     if (length === 0 || length === LEAF_MAX) return false
+    if (this.source !== null) return this.source.compareTo(values[length - 1] as V, key) < 0
     const highest = keys[length - 1]
     if (typeof key === 'string' && typeof highest === 'string' && this.natural) return key > highest
     if (typeof key === 'number' && typeof highest === 'number' && this.natural) return key > highest
+    if (typeof key === 'bigint' && typeof highest === 'bigint' && this.natural) return key > highest
     return false
   }
 
@@ -252,6 +277,17 @@ export class OrderedIndex<K, V> {
     }
   }
 
+  private descendBigint(root: Node<K, V>, key: bigint): Leaf<K, V> {
+    let node = root
+    for (let level = this.height; ; level--) {
+      const slot = childOfBigint(node as unknown as Node<bigint, V>, key)
+      this.trail[level] = node
+      this.slots[level] = slot
+      if (level === 1) return node.children[slot] as Leaf<K, V>
+      node = node.children[slot] as Node<K, V>
+    }
+  }
+
   private descendAny(root: Node<K, V>, key: K): Leaf<K, V> {
     let node = root
     for (let level = this.height; ; level--) {
@@ -266,7 +302,9 @@ export class OrderedIndex<K, V> {
   /** Notes the type of a key about to be inserted (I5). */
   private admit(key: K): void {
     if (this.kind === KIND_MIXED) return
-    const kind = this.natural ? kindOf(key) : KIND_MIXED
+    let kind = this.natural ? kindOf(key) : KIND_MIXED
+    // Hints are those of keys in leaves.
+    if (this.source !== null && kind === KIND_STRINGS) kind = KIND_MIXED
     if (this.kind === kind) return
     this.kind = this.kind === KIND_EMPTY ? kind : KIND_MIXED
     if (this.kind === KIND_STRINGS) this.hints.reserve(this.first.id)
@@ -286,7 +324,7 @@ export class OrderedIndex<K, V> {
 
   private createLeaf(): Leaf<K, V> {
     const id = this.freeIds.pop() ?? this.leaves.length
-    const leaf = new Leaf<K, V>(id)
+    const leaf = new Leaf<K, V>(id, this.source === null ? [] : NO_KEYS)
     this.leaves[id] = leaf
     if (id >= this.stamps.length) {
       const stamps = new Float64Array(id * 2)
@@ -336,7 +374,7 @@ export class OrderedIndex<K, V> {
     } else {
       touch(leaf)
     }
-    const bound = cut < LEAF_MAX ? (right.keys[0] as K) : key
+    const bound = cut < LEAF_MAX ? this.keyAt(right, 0) : key
     if (this.kind === KIND_STRINGS) {
       const leftShared = this.shared(this.lowerFence(1), bound)
       const rightShared = this.shared(bound, this.upperFence(1))
@@ -375,7 +413,7 @@ export class OrderedIndex<K, V> {
   private adopt(level: number, key: K, child: Node<K, V> | Leaf<K, V>): void {
     if (level > this.height) {
       const left = this.root ?? this.first
-      const lowest = left.keys[0] as K
+      const lowest = this.root === null ? this.keyAt(this.first, 0) : (this.root.keys[0] as K)
       this.root = new Node<K, V>([lowest, key], [left, child], this.kind, -1)
       this.height = level
       return
@@ -412,29 +450,30 @@ export class OrderedIndex<K, V> {
     const low = this.lowerFence(1)
     this.slots[1] = slot
     const high = this.upperFence(1)
-    const held = left.keys.length
+    const held = left.values.length
     const keys = left.keys.concat(right.keys)
     const values = left.values.concat(right.values)
     const stamp = Math.max(this.stamps[left.id] as number, this.stamps[right.id] as number)
     this.stamps[leaf.id] = stamp
     left.complete &&= right.complete
     right.complete = left.complete
-    if (keys.length <= MERGE_MAX) {
+    const { length } = values
+    if (length <= MERGE_MAX) {
       this.stamps[left.id] = stamp
-      refill(left, keys, values, 0, keys.length)
+      refill(left, keys, values, 0, length)
       left.next = right.next
       if (right.next === null) this.last = left
       else right.next.prev = left
       this.retire(right)
       this.rehint(left, low, high)
       this.orphan(1, slot)
-      this.announce(left, held, keys.length)
+      this.announce(left, held, length)
       return
     }
-    const half = keys.length >>> 1
-    const bound = keys[half] as K
+    const half = length >>> 1
+    const bound = this.source === null ? (keys[half] as K) : this.source.keyOf(values[half] as V)
     refill(left, keys, values, 0, half)
-    refill(right, keys, values, half, keys.length)
+    refill(right, keys, values, half, length)
     replaceKey(parent, slot, bound, this.kind)
     this.rehint(left, low, bound)
     this.rehint(right, bound, high)

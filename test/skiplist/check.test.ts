@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import { compareKeys, type Key } from '../../src/keys/index.ts'
 import { type Leaf, OrderedIndex } from '../../src/skiplist/core.ts'
+import { NO_KEYS } from '../../src/skiplist/leaf.ts'
 import type { Node } from '../../src/skiplist/node.ts'
 
 type Index = OrderedIndex<Key, number>
@@ -16,6 +17,7 @@ function index(make: (i: number) => Key): Index {
 
 const strings = (): Index => index((i) => `key${String(i).padStart(8, '0')}`)
 const numbers = (): Index => index((i) => i / 3)
+const bigints = (): Index => index((i) => (1n << 60n) + BigInt(i))
 
 function nodes(from: Index): { root: Node<Key, number>; inner: Node<Key, number>; edge: Node<Key, number> } {
   const root = from.root!
@@ -64,6 +66,7 @@ const breakages: [invariant: string, what: string, make: () => Index, damage: (i
       }
     },
   ],
+  ['L1', 'a leaf that has lost its keys', strings, (i) => void (middleLeaf(i).keys = NO_KEYS)],
   ['L1', 'a hole', strings, (i) => void Reflect.deleteProperty(middleLeaf(i).values, 3)],
   [
     'I4',
@@ -80,6 +83,7 @@ const breakages: [invariant: string, what: string, make: () => Index, damage: (i
   ['I4', 'a leaf above level 1', strings, (i) => void (nodes(i).root.children[1] = i.first)],
   ['I4', 'a node below level 1', strings, (i) => void (nodes(i).inner.children[1] = nodes(i).inner)],
   ['I5', 'a key of another type', strings, (i) => void (i.last.keys[i.last.keys.length - 1] = new Uint8Array(1))],
+  ['I5', 'no bigint', bigints, (i) => void (i.last.keys[i.last.keys.length - 1] = 'a')],
   ['I5', 'no kind', strings, (i) => void (i.kind = 0)],
   ['N1', 'keys and children that differ in number', strings, (i) => void nodes(i).inner.keys.pop()],
   ['N1', 'a count that is off', strings, (i) => void nodes(i).inner.count--],
@@ -105,6 +109,7 @@ const breakages: [invariant: string, what: string, make: () => Index, damage: (i
   ],
   ['N3', 'a stale prefix', strings, (i) => void nodes(i).inner.prefixes[7]!++],
   ['N3', 'a stale number', numbers, (i) => void nodes(i).inner.prefixes[7]!++],
+  ['N3', 'a stale double', bigints, (i) => void (nodes(i).inner.prefixes[7] = 0)],
   ['N3', 'a skip that is too long', strings, (i) => void (nodes(i).edge.skip = 11)],
   ['N3', 'a skip that is too long for the interval', strings, (i) => void (nodes(i).inner.skip = 11)],
   ['N3', 'an edge taken for fenced', strings, (i) => void (nodes(i).edge.fenced = true)],

@@ -1,7 +1,7 @@
 /** What an entry costs beside its key and value. */
 import { describe, expect, it } from 'vitest'
 import { compareKeys, type Key } from '../../src/keys/index.ts'
-import { OrderedIndex } from '../../src/skiplist/core.ts'
+import { type KeySource, OrderedIndex } from '../../src/skiplist/core.ts'
 import { Random } from '../support/random.ts'
 
 const COUNT = 400_000
@@ -12,17 +12,17 @@ function usedBytes(): number {
   return heapUsed + external
 }
 
-function filled(keys: readonly Key[]): OrderedIndex<Key, number> {
-  const index = new OrderedIndex<Key, number>(compareKeys)
+function filled(keys: readonly Key[], source: KeySource<Key, number> | null = null): OrderedIndex<Key, number> {
+  const index = new OrderedIndex<Key, number>(compareKeys, null, source)
   for (let i = 0; i < keys.length; i++) index.insert(keys[i]!, i)
   return index
 }
 
 /** Heap and external bytes per entry; keys exist before, values are small integers. */
-function bytesPerEntry(keys: readonly Key[]): number {
-  filled(keys.slice(0, 20_000)) // compiles what is measured
+function bytesPerEntry(keys: readonly Key[], source: KeySource<Key, number> | null = null): number {
+  filled(keys.slice(0, 20_000), source) // compiles what is measured
   const before = usedBytes()
-  const index = filled(keys)
+  const index = filled(keys, source)
   return (usedBytes() - before) / index.size
 }
 
@@ -34,6 +34,21 @@ describe('memory', () => {
     expect(bytesPerEntry(random.shuffle(strings))).toBeLessThan(27)
     expect(bytesPerEntry(ascending)).toBeLessThan(23)
     expect(bytesPerEntry(random.shuffle(Array.from({ length: COUNT }, (_, i) => i)))).toBeLessThan(24)
+  })
+
+  it('takes about 14 bytes per entry, in any order 11 to 15, where keys are found by their values', () => {
+    const keys = Array.from({ length: COUNT }, (_, i) => i)
+    const source: KeySource<Key, number> = {
+      keyOf: (value) => keys[value]!,
+      compareTo: (value, key) => compareKeys(keys[value]!, key),
+      locate(values, key) {
+        const at = values.findIndex((value) => compareKeys(keys[value]!, key) >= 0)
+        return at < 0 ? ~values.length : compareKeys(keys[values[at]!]!, key) === 0 ? at : ~at
+      },
+    }
+    expect(bytesPerEntry(keys, source)).toBeLessThan(12)
+    new Random('memory').shuffle(keys)
+    expect(bytesPerEntry(keys, source)).toBeLessThan(15)
   })
 
   it('shrinks with the leaves', () => {

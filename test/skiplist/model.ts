@@ -120,6 +120,18 @@ const kinds: readonly Omit<KeyFamily, 'isNatural'>[] = [
     compare: compareKeys,
     make: (random, n) => (random.chance(0.01) ? random.pick([Infinity, -Infinity, 5e-324]) : random.int(n) / 7),
   },
+  { name: 'bigints', compare: compareKeys, make: (random, n) => BigInt(random.int(n)) - BigInt(n >> 1) },
+  {
+    // Those of one size have the same double next to them, or a few.
+    name: 'large bigints',
+    compare: compareKeys,
+    make: (random, n) => random.pick([1n << 53n, 1n << 62n, -(1n << 90n), 1n << 2000n]) + BigInt(random.int(n)),
+  },
+  {
+    name: 'rarely no bigints',
+    compare: compareKeys,
+    make: (random, n) => (random.chance(0.001) ? random.pick<Key>([1, 'a', -Infinity]) : BigInt(random.int(n))),
+  },
   { name: 'mixed', compare: compareKeys, make: anyKey },
   {
     name: 'rarely mixed',
