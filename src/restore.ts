@@ -171,17 +171,17 @@ class Difference {
     const since = this.source.snapshot
     let leaf: TableStore['index']['first'] | null = passed === undefined ? index.first : index.seekLeaf(passed)
     let at = passed === undefined ? 0 : index.lowerBound(leaf, passed)
-    if (passed !== undefined && at < leaf.keys.length && compareKeys(leaf.keys[at] as Key, passed) === 0) at++
+    if (passed !== undefined && at < leaf.values.length && compareKeys(index.keyAt(leaf, at), passed) === 0) at++
     for (let walked = 0; leaf !== null; leaf = leaf.next) {
-      const { keys, values } = leaf
+      const { values } = leaf
       if ((index.stamps[leaf.id] as number) > since)
-        for (; at < keys.length; at++) {
+        for (; at < values.length; at++) {
           const id = values[at] as number
-          if (own.sequenceOf(id) > since) this.note(keys[at] as Key, id)
+          if (own.sequenceOf(id) > since) this.note(own.keyOf(id), id)
         }
       at = 0
-      if (keys.length > 0) this.passed = keys[keys.length - 1]
-      walked += keys.length
+      if (values.length > 0) this.passed = index.keyAt(leaf, values.length - 1)
+      walked += values.length
       if (walked < SLICE_KEYS) continue
       if (performance.now() >= until) return leaf.next !== null
       walked = 0

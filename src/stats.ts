@@ -3,7 +3,7 @@ import type { Directory, DirectoryStats } from './durability/index.ts'
 import type { EvictionName } from './eviction/index.ts'
 import type { LatencyHistogram } from './latency.ts'
 import type { MapletStats } from './maplet/index.ts'
-import { type Engine, INDEX_ENTRY_BYTES, type TableStore, VERSION_BYTES } from './mvcc/index.ts'
+import { type Engine, type TableStore, VERSION_BYTES } from './mvcc/index.ts'
 import type { DatabaseState, OperationCounts } from './table-core.ts'
 import type { LogStats } from './wal/index.ts'
 
@@ -192,7 +192,7 @@ export function collectStats(state: DatabaseState, directory: Directory | null, 
     entryBytes += store.bytes - store.coldBytes
     overheadBytes += store.overheadBytes()
     columnBytes += store.places.bytes
-    indexBytes += store.index.size * INDEX_ENTRY_BYTES
+    indexBytes += store.indexBytes
     mapletBytes += store.maplet.bytes
   }
   const oldest = engine.snapshots.oldest()

@@ -10,7 +10,7 @@ import { lastSize, type Resident } from './codecs/index.ts'
 import { VarveError } from './errors.ts'
 import { admitKey, type Key, type KeyCodec, releaseKey } from './keys/index.ts'
 import type { SampledLatency } from './latency.ts'
-import { type Engine, EVICTED, operandForm, sizeOfKey, type TableStore, type Txn } from './mvcc/index.ts'
+import { type Engine, EVICTED, operandForm, type TableStore, type Txn } from './mvcc/index.ts'
 import type { RoomState } from './room.ts'
 import type { FeedSource } from './watching/index.ts'
 import type { WriteOptions } from './options.ts'
@@ -160,7 +160,7 @@ export class TableCore<K, V> {
   /** Bytes that an entry counts for, asked right after its value was admitted. */
   sizeOf(key: Key, stored: unknown): number {
     const given = this.store.spec.sizeOf
-    return given === undefined ? sizeOfKey(key) + lastSize : this.store.sizeOfEntry(key, stored)
+    return given === undefined ? this.store.sizeOfKey(key) + lastSize : this.store.sizeOfEntry(key, stored)
   }
 
   /** What a read hands out; undefined for undefined. Throws `CODEC_MISMATCH` if the codec cannot read what is stored. */

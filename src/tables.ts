@@ -147,6 +147,7 @@ export class Tables {
     const spec: TableSpec = {
       name,
       id: this.#ground.define(name, key, resident.codec.name),
+      key,
       resident,
       merge: options.merge,
       sizeOf: options.sizeOf as TableSpec['sizeOf'],

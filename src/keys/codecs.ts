@@ -3,7 +3,7 @@
  *
  * They narrow, in the types and at run time; they convert nothing. A key that passes a codec is the key that passes
  * without one, in the same place of the same order, with the same bytes: so a table may be read without its codec, and a
- * codec costs a check of type.
+ * codec costs a check of type. A table may hold in another form what only such keys can be (words.ts); nobody sees that.
  *
  * I1  The name of a codec is stored with its table and compared when the table is opened again. Equal names mean equal
  *     sets of keys; names are never changed.

@@ -21,3 +21,4 @@ export {
   boundsBeyond,
   resolveRange,
 } from './range.ts'
+export { WordForm, wordFormOf, wordHigh, wordLow } from './words.ts'

@@ -438,13 +438,13 @@ function eachEntry(range: RangeRead, stampAbove: number, visit: (id: number) => 
   const index = range.store.index
   let leaf: Leaf<Key, number> | null = range.lower === undefined ? index.first : index.seekLeaf(range.lower)
   for (; leaf !== null; leaf = leaf.next) {
-    const last = leaf.keys[leaf.keys.length - 1]
+    const { length } = leaf.values
     if ((index.stamps[leaf.id] as number) > stampAbove) {
-      for (let at = 0; at < leaf.keys.length; at++) {
-        if (range.covers(leaf.keys[at] as Key)) visit(leaf.values[at] as number)
+      for (let at = 0; at < length; at++) {
+        if (range.covers(index.keyAt(leaf, at))) visit(leaf.values[at] as number)
       }
     }
-    if (range.upper !== undefined && last !== undefined && compareKeys(last, range.upper) >= 0) return
+    if (range.upper !== undefined && length > 0 && compareKeys(index.keyAt(leaf, length - 1), range.upper) >= 0) return
   }
 }
 

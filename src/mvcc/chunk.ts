@@ -6,10 +6,13 @@
  * All tables of a database take their chunks from one list, so an entry id means one entry of the whole database, and a chunk
  * knows its table. Growth moves nothing: chunks are added, and only the first of a table starts small.
  *
+ * Of a table whose keys are of 64 bits the key is two words (keys/words.ts), and no object. What turns out to have no words, which
+ * its codec is not to let through, makes its chunk one of references.
+ *
  * Cost: 28 bytes an entry. What most entries say nothing in is a column that a chunk gets when the first of its entries does:
  * histories (8), expiries (8), upper halves of sequences (4), what is known of watchers (4).
  */
-import type { Key } from '../keys/index.ts'
+import { type Key, type WordForm, wordHigh, wordLow } from '../keys/index.ts'
 import type { TableStore } from './store.ts'
 import type { Meta } from './version.ts'
 
@@ -18,17 +21,22 @@ export const CHUNK_SIZE: number = 1 << CHUNK_BITS
 export const CHUNK_MASK: number = CHUNK_SIZE - 1
 export const FIRST_CHUNK_CAPACITY = 16
 
-/** References per entry in a chunk: key, value. Side by side, so that a read finds them in one cache line. */
-const REFERENCES = 2
 /** Numbers per entry: the lower half of the sequence, size, leaf id. */
 const NUMBERS = 3
+/** In the place of a leaf's id: there is no entry here. Says so where keys are words. */
+const NO_LEAF = 0xffff_ffff
 const HALF: number = 2 ** 32
 
 /** Up to 4096 entries. The first chunk of a table starts small and grows, so that small tables stay small. */
 export class Chunk {
   /** Whose entries these are. */
   readonly store: TableStore
+  /** Of each entry the value, and the key unless that is words. Side by side, so that a read finds them in one cache line. */
   references: unknown[]
+  /** References per entry, as a power of two. */
+  private shift: number
+  /** Of each entry the lower and the upper word of the key; null: keys are references. Says nothing of a free place. */
+  words: Int32Array | null
   numbers: Uint32Array
   /** Upper halves of sequences, which outgrow 32 bits. Made when the first entry here has one that is not 0. */
   private upper: Uint32Array | null = null
@@ -47,26 +55,77 @@ export class Chunk {
     this.store = store
     this.pins = store.residency.pins ? new Uint32Array(capacity) : null
     this.capacity = capacity
-    this.references = new Array<unknown>(capacity * REFERENCES).fill(undefined)
+    this.words = store.wordForm === null ? null : new Int32Array(capacity * 2)
+    this.shift = this.words === null ? 1 : 0
+    this.references = new Array<unknown>(capacity << this.shift).fill(undefined)
     this.numbers = new Uint32Array(capacity * NUMBERS)
+    if (this.words !== null) for (let i = 0; i < capacity; i++) this.setLeaf(i, NO_LEAF)
   }
 
+  /** The key of an entry. */
   keyAt(i: number): Key {
-    return this.references[i * REFERENCES] as Key
+    const { words } = this
+    if (words === null) return this.references[(i << 1) | 1] as Key
+    return (this.store.wordForm as WordForm).join(words[i * 2] as number, words[i * 2 + 1] as number)
   }
 
-  /** undefined: the place is free. */
-  setKey(i: number, key: Key | undefined): void {
-    this.references[i * REFERENCES] = key
+  /** Whether there is no entry. */
+  isFree(i: number): boolean {
+    return this.words === null ? this.references[(i << 1) | 1] === undefined : this.leafAt(i) === NO_LEAF
+  }
+
+  /** Whether there is an entry, and of that very key: for bytes and tuples, that object. */
+  holds(i: number, key: Key): boolean {
+    if (this.words === null) return this.references[(i << 1) | 1] === key
+    return this.leafAt(i) !== NO_LEAF && this.hasWordsOf(i, key)
+  }
+
+  /** Whether the words of an entry are those of a key. */
+  hasWordsOf(i: number, key: Key): boolean {
+    const words = this.words as Int32Array
+    if (!(this.store.wordForm as WordForm).split(key)) return false
+    return words[i * 2] === wordLow && words[i * 2 + 1] === wordHigh
+  }
+
+  /** Begins an entry, which is complete once it has a leaf. */
+  setKey(i: number, key: Key): void {
+    const { words } = this
+    if (words === null) {
+      this.references[(i << 1) | 1] = key
+    } else if ((this.store.wordForm as WordForm).split(key)) {
+      words[i * 2] = wordLow
+      words[i * 2 + 1] = wordHigh
+    } else {
+      this.spell()
+      this.setKey(i, key)
+    }
+  }
+
+  /** Makes the place a free one. */
+  clearKey(i: number): void {
+    if (this.words === null) this.references[(i << 1) | 1] = undefined
+    else this.setLeaf(i, NO_LEAF)
+  }
+
+  /** Makes references of the words. */
+  private spell(): void {
+    const references = new Array<unknown>(this.capacity * 2).fill(undefined)
+    for (let i = 0; i < this.capacity; i++) {
+      references[i << 1] = this.valueAt(i)
+      if (!this.isFree(i)) references[(i << 1) | 1] = this.keyAt(i)
+    }
+    this.references = references
+    this.shift = 1
+    this.words = null
   }
 
   /** The newest value, or undefined. */
   valueAt(i: number): unknown {
-    return this.references[i * REFERENCES + 1]
+    return this.references[i << this.shift]
   }
 
   setValue(i: number, value: unknown): void {
-    this.references[i * REFERENCES + 1] = value
+    this.references[i << this.shift] = value
   }
 
   metaAt(i: number): Meta | undefined {
@@ -153,7 +212,8 @@ export class Chunk {
 
   /** Bytes of the columns. */
   get bytes(): number {
-    let each = 8 * REFERENCES + 4 * NUMBERS
+    // A key, whether reference or words; and a value.
+    let each = 8 + 8 + 4 * NUMBERS
     if (this.upper !== null) each += 4
     if (this.histories !== null) each += 8
     if (this.expiries !== null) each += 8
@@ -172,7 +232,7 @@ export class Chunk {
     this.setLeaf(i, source.leafAt(j))
     this.setExpiry(i, source.expiryAt(j))
     this.setUnwatched(i, 0)
-    source.setKey(j, undefined)
+    source.clearKey(j)
     source.setValue(j, undefined)
     source.setSequence(j, 0)
     source.setSize(j, 0)
@@ -181,6 +241,8 @@ export class Chunk {
 
   grow(): void {
     const bigger = new Chunk(this.store, Math.min(this.capacity * 4, CHUNK_SIZE))
+    if (this.words !== null) (bigger.words as Int32Array).set(this.words)
+    else if (bigger.words !== null) bigger.spell()
     for (let i = 0; i < this.references.length; i++) bigger.references[i] = this.references[i]
     bigger.numbers.set(this.numbers)
     if (this.upper !== null) {
@@ -205,6 +267,7 @@ export class Chunk {
     }
     this.capacity = bigger.capacity
     this.references = bigger.references
+    this.words = bigger.words
     this.numbers = bigger.numbers
   }
 }

@@ -27,11 +27,14 @@ function checkBetween(
   before: Leaf<Key, number> | null,
   after: Leaf<Key, number> | null,
 ): void {
-  const bounds: Bounds = { ...ALL, lower: before?.keys.at(-1), lowerOpen: true, upper: after?.keys[0], upperOpen: true }
+  const { index } = store
+  const lower = before === null ? undefined : index.keyAt(before, before.values.length - 1)
+  const upper = after === null ? undefined : index.keyAt(after, 0)
+  const bounds: Bounds = { ...ALL, lower, lowerOpen: true, upper, upperOpen: true }
   const scan = table.scan(bounds, hold)
   while (scan.next()) {
     const { key } = scan
-    if (store.findResident(key) < 0 && store.index.seekLeaf(key).complete)
+    if (store.findResident(key) < 0 && index.seekLeaf(key).complete)
       throw new Error(`I7: key ${formatKey(key)} has no entry, but its leaf is complete`)
   }
 }

@@ -341,10 +341,11 @@ export class ScanCursor {
     return false
   }
 
-  private takeHeads({ keys, values }: Leaf<Key, number>, room: number): number {
+  private takeHeads(leaf: Leaf<Key, number>, room: number): number {
+    const { keys, values } = leaf
     const { aheadKeys, aheadValues, stop } = this
     const keepsAbsent = this.base !== null
-    const { chunks, expiring } = this.store
+    const { chunks, expiring, wordForm, index } = this.store
     const step = this.bounds.reverse ? -1 : 1
     let at = this.at
     let filled = 0
@@ -353,16 +354,17 @@ export class ScanCursor {
       const chunk = chunks[id >>> CHUNK_BITS] as Chunk
       let value = chunk.valueAt(id & CHUNK_MASK)
       if (expiring && hasExpired(chunk.expiryAt(id & CHUNK_MASK), this.instant)) value = undefined
-      aheadKeys[filled] = keys[at] as Key
+      aheadKeys[filled] = wordForm === null ? (keys[at] as Key) : chunk.keyAt(id & CHUNK_MASK)
       aheadValues[filled] = value
       if (value !== undefined || keepsAbsent) filled++
     }
-    if (at !== this.at) this.lastAhead = keys[at - step] as Key
+    if (at !== this.at) this.lastAhead = index.keyAt(leaf, at - step)
     this.at = at
     return filled
   }
 
-  private takeVersions({ keys, values }: Leaf<Key, number>, room: number): number {
+  private takeVersions(leaf: Leaf<Key, number>, room: number): number {
+    const { values } = leaf
     const { aheadKeys, aheadValues, stop, store, snapshot } = this
     const keepsAbsent = this.base !== null
     const step = this.bounds.reverse ? -1 : 1
@@ -371,11 +373,11 @@ export class ScanCursor {
     for (; at !== stop && filled < room; at += step) {
       const id = values[at] as number
       const value = store.expiring ? store.liveAt(id, snapshot, this.instant) : store.valueAt(id, snapshot)
-      aheadKeys[filled] = keys[at] as Key
+      aheadKeys[filled] = store.index.keyAt(leaf, at)
       aheadValues[filled] = value
       if (value !== undefined || keepsAbsent) filled++
     }
-    if (at !== this.at) this.lastAhead = keys[at - step] as Key
+    if (at !== this.at) this.lastAhead = store.index.keyAt(leaf, at - step)
     this.at = at
     return filled
   }
@@ -390,7 +392,7 @@ export class ScanCursor {
   private enterAtEdge(leaf: Leaf<Key, number>): void {
     this.atEdge = true
     this.missedBefore = false
-    this.enter(leaf, this.bounds.reverse ? leaf.keys.length - 1 : 0)
+    this.enter(leaf, this.bounds.reverse ? leaf.values.length - 1 : 0)
   }
 
   private position(): void {
@@ -436,27 +438,30 @@ export class ScanCursor {
 
   private limitAbove(leaf: Leaf<Key, number>, at: number): void {
     const { upper, upperOpen } = this.bounds
-    const length = leaf.keys.length
+    const { index } = this.store
+    const { length } = leaf.values
     this.stop = length
     this.stopsHere = false
     if (upper === undefined || length === 0) return
-    const order = compareKeys(leaf.keys[length - 1] as Key, upper)
+    const order = compareKeys(index.keyAt(leaf, length - 1), upper)
     if (order < 0 || (order === 0 && !upperOpen)) return
-    let place = this.store.index.lowerBound(leaf, upper)
-    if (!upperOpen && place < length && compareKeys(leaf.keys[place] as Key, upper) === 0) place++
+    let place = index.lowerBound(leaf, upper)
+    if (!upperOpen && place < length && compareKeys(index.keyAt(leaf, place), upper) === 0) place++
     this.stop = Math.max(place, at)
     this.stopsHere = true
   }
 
   private limitBelow(leaf: Leaf<Key, number>, at: number): void {
     const { lower, lowerOpen } = this.bounds
+    const { index } = this.store
+    const { length } = leaf.values
     this.stop = -1
     this.stopsHere = false
-    if (lower === undefined || leaf.keys.length === 0) return
-    const order = compareKeys(leaf.keys[0] as Key, lower)
+    if (lower === undefined || length === 0) return
+    const order = compareKeys(index.keyAt(leaf, 0), lower)
     if (order > 0 || (order === 0 && !lowerOpen)) return
-    let place = this.store.index.lowerBound(leaf, lower)
-    if (lowerOpen && place < leaf.keys.length && compareKeys(leaf.keys[place] as Key, lower) === 0) place++
+    let place = index.lowerBound(leaf, lower)
+    if (lowerOpen && place < length && compareKeys(index.keyAt(leaf, place), lower) === 0) place++
     this.stop = Math.min(place - 1, at)
     this.stopsHere = true
   }

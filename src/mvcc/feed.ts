@@ -433,7 +433,8 @@ export class Feed {
   }
 }
 
-/** Bytes of key and value, whatever an application's `sizeOf` makes of them. */
+/** Bytes of key and value, whatever an application's `sizeOf` makes of them. A change has the key itself, no words. */
 function weightOf(store: TableStore, key: Key, stored: unknown, size: number): number {
-  return store.spec.sizeOf === undefined ? size : sizeOfKey(key) + store.spec.resident.sizeOf(stored)
+  const isSize = store.spec.sizeOf === undefined && store.wordForm === null
+  return isSize ? size : sizeOfKey(key) + store.spec.resident.sizeOf(stored)
 }

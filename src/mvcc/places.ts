@@ -4,8 +4,8 @@
  * P1  A place is in use, free, or shut; only free ones are given out. Places are shut while their chunk is being emptied.
  * P2  An entry id names one place as long as that is in use. A chunk that is given back leaves a gap in the list of all chunks,
  *     which the next new chunk takes, of whatever table.
- * P3  In a free place there is no key, value or history, and the numbers are 0, but for the leaf's id: whoever takes it need
- *     not clear it.
+ * P3  In a free place there is no key, value or history, and the numbers are 0, but for the leaf's id and the words of a key:
+ *     whoever takes it need not clear it.
  */
 import { CHUNK_BITS, CHUNK_MASK, CHUNK_SIZE, Chunk, FIRST_CHUNK_CAPACITY } from './chunk.ts'
 import type { TableStore } from './store.ts'
@@ -115,7 +115,7 @@ export class Places {
     for (const at of shut) {
       const chunk = this.chunks[at] as Chunk
       const free: number[] = []
-      for (let i = 0; i < CHUNK_SIZE; i++) if (chunk.keyAt(i) === undefined) free.push((at << CHUNK_BITS) | i)
+      for (let i = 0; i < CHUNK_SIZE; i++) if (chunk.isFree(i)) free.push((at << CHUNK_BITS) | i)
       if (free.length < CHUNK_SIZE) this.free = this.free.concat(free)
       else this.release(at)
     }
@@ -130,7 +130,7 @@ export class Places {
       const chunk = this.chunks[id >>> CHUNK_BITS]
       if (chunk?.store !== this.store) throw new Error('P2: a free place is not one of this table')
       const i = id & CHUNK_MASK
-      if (chunk.keyAt(i) !== undefined) throw new Error('P1: a free place is in use')
+      if (!chunk.isFree(i)) throw new Error('P1: a free place is in use')
       const isBlank = chunk.valueAt(i) === undefined && chunk.metaAt(i) === undefined && chunk.sequenceAt(i) === 0
       if (!isBlank || chunk.sizeAt(i) !== 0 || chunk.expiryAt(i) !== 0) throw new Error('P3: a free place is not blank')
     }

@@ -23,7 +23,7 @@ import { EVICTED, type Version } from './version.ts'
 
 /**
  * Columns, index and maplet of an entry, bytes, besides the slots of key and value, which count with those. The columns of
- * histories and pins are in it, for a limit must hold where they are made.
+ * histories and pins are in it, for a limit must hold where they are made. Tables whose index has no keys count less, see store.ts.
  */
 export const ENTRY_BYTES = 60
 /** An old version beside its value, with the history that it hangs in. */

@@ -2,6 +2,8 @@
 import { bigintBytes, numberBytes, SLOT_BYTES, stringBytes } from '../codecs/index.ts'
 import type { Key } from '../keys/index.ts'
 
+/** What a key takes that is kept as words (keys/words.ts). */
+export const WORDS_BYTES = 8
 const BYTES_HEADER = 96
 const TUPLE_HEADER = 48
 

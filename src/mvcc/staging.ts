@@ -26,7 +26,7 @@ export function findEntries({ views }: Txn): void {
 /** Whether an entry id, which may have been given up since, is that of a key. */
 function isEntryOf(store: TableStore, id: number, key: Key): boolean {
   const chunk = store.chunks[id >>> CHUNK_BITS]
-  return chunk !== undefined && chunk.store === store && chunk.keyAt(id & CHUNK_MASK) === key
+  return chunk !== undefined && chunk.store === store && chunk.holds(id & CHUNK_MASK, key)
 }
 
 /** One write into the record being built; what deletes nothing leaves none. */

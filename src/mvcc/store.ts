@@ -10,7 +10,7 @@
  *   key order ──skiplist leaf──> entry id
  *
  * Cost: 28 bytes of columns per entry (chunks of 4096, so growth moves nothing), about 10 in the maplet and 26 in the
- * index, besides key and value. A point read is one hash, one or two cache lines of the maplet, one chunk.
+ * index, besides key and value; where the columns have words of keys (keys/words.ts), 14 in the index. A point read is one hash, one or two cache lines of the maplet, one chunk.
  *
  * I1  An entry id is either free or names a key that is in the maplet and in the index, exactly once in each.
  * I2  The head's sequence is above every sequence in its chain.
@@ -28,12 +28,13 @@ import { Arena } from '../arena/index.ts'
 import { codecs, type Resident, residentOf } from '../codecs/index.ts'
 import { VarveError } from '../errors.ts'
 import { DeadlineHeap, type EvictionPolicy } from '../eviction/index.ts'
-import { compareKeys, formatKey, type Key, KeyMap, releaseKey } from '../keys/index.ts'
+import { compareKeys, formatKey, type Key, KeyMap, releaseKey, type WordForm, wordFormOf } from '../keys/index.ts'
 import { type MergeOperator, MapletCore, type MapletOptions, hashKey, hashLow } from '../maplet/core.ts'
 import { identityOf } from '../maplet/merges.ts'
 import { KIND_MIXED, type Leaf, OrderedIndex } from '../skiplist/core.ts'
 import type { Base, BasePart, BaseTable } from './base.ts'
 import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import { ColumnKeys } from './column-keys.ts'
 import { checkComplete } from './complete.ts'
 import type { Node } from './node.ts'
 import { offHeapOf, type OffHeap } from './off-heap.ts'
@@ -41,7 +42,7 @@ import { Places } from './places.ts'
 import type { RangeMark } from './predicates.ts'
 import { ENTRY_BYTES, hashOf, POLICY_BYTES, Residency, SLOTS_BYTES, VERSION_BYTES } from './residency.ts'
 import { SizeHistory } from './size-history.ts'
-import { sizeOfKey } from './size.ts'
+import { sizeOfKey, WORDS_BYTES } from './size.ts'
 import type { SnapshotSet } from './snapshots.ts'
 import { checkStore } from './store-check.ts'
 import { EVICTED, Meta, type Version } from './version.ts'
@@ -56,6 +57,8 @@ export interface TableSpec {
   readonly name: string
   /** What the log calls it; without a log, anything. */
   readonly id: number
+  /** The name of its key codec; null or none: it takes any key. */
+  readonly key?: string | null
   readonly resident: Resident<unknown>
   readonly merge: MergeOperator<unknown, unknown> | undefined
   readonly sizeOf: ((key: unknown, value: unknown) => number) | undefined
@@ -67,8 +70,9 @@ export interface TableSpec {
 }
 
 const MOST_SIZE = 2 ** 32 - 1
-/** What the order of keys takes for an entry, bytes. */
-export const INDEX_ENTRY_BYTES = 26
+/** What the order of keys takes for an entry, bytes; and where the index has no keys of its own. */
+const INDEX_ENTRY_BYTES = 26
+const KEYLESS_INDEX_ENTRY_BYTES = 14
 
 export class TableStore {
   spec: TableSpec
@@ -79,9 +83,12 @@ export class TableStore {
   /** Of all tables of the engine. */
   readonly chunks: Chunk[]
   readonly residency: Residency
+  /** How the columns have the words of keys, and the index none; null: both refer to keys. */
+  readonly wordForm: WordForm | null
   /** What an entry and an old version count for beside their size: nothing where `sizeOf` says all. */
   readonly entryBytes: number
   readonly versionBytes: number
+  private readonly indexEntryBytes: number
   /** Whether any entry was ever given an expiry: until then no read looks for one. */
   expiring = false
   /** Entries of all tables that expire. I6. */
@@ -146,8 +153,10 @@ export class TableStore {
     this.deadlines = deadlines
     this.residency = residency
     this.policy = residency.policy
-    const entryBytes = ENTRY_BYTES + (residency.policy === null ? 0 : POLICY_BYTES)
-    this.entryBytes = spec.sizeOf === undefined ? entryBytes : 0
+    this.wordForm = wordFormOf(spec.key)
+    this.indexEntryBytes = this.wordForm === null ? INDEX_ENTRY_BYTES : KEYLESS_INDEX_ENTRY_BYTES
+    const entryBytes = ENTRY_BYTES - INDEX_ENTRY_BYTES + this.indexEntryBytes
+    this.entryBytes = spec.sizeOf === undefined ? entryBytes + (residency.policy === null ? 0 : POLICY_BYTES) : 0
     this.versionBytes = spec.sizeOf === undefined ? VERSION_BYTES : 0
     this.offHeap = offHeapOf(spec.resident, new Arena(spec.expectedBytes))
     this.spec = this.offHeap === null ? spec : { ...spec, resident: this.offHeap }
@@ -160,9 +169,11 @@ export class TableStore {
     this.size = this.coldSize = this.loggedSize = base === null ? 0 : base.size
     this.bytes = this.coldBytes = this.loggedBytes = base === null ? 0 : base.bytes
     this.commutative = spec.merge?.commutative === true
-    this.index = new OrderedIndex<Key, number>(compareKeys, (id, leaf) => {
+    const noteLeaf = (id: number, leaf: Leaf<Key, number>): void => {
       ;(this.chunks[id >>> CHUNK_BITS] as Chunk).setLeaf(id & CHUNK_MASK, leaf.id)
-    })
+    }
+    const source = this.wordForm === null ? null : new ColumnKeys(chunks, this.wordForm)
+    this.index = new OrderedIndex<Key, number>(compareKeys, noteLeaf, source)
     this.index.first.complete = this.isBaseEmpty
     this.maplet = new MapletCore(this, spec.maplet)
   }
@@ -314,12 +325,19 @@ export class TableStore {
 
   /** For the maplet: does this candidate hold that very key? */
   matches(id: number, key: Key): boolean {
-    const stored = (this.chunks[id >>> CHUNK_BITS] as Chunk).keyAt(id & CHUNK_MASK)
+    const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
+    if (chunk.words !== null) return chunk.hasWordsOf(id & CHUNK_MASK, key)
+    const stored = chunk.keyAt(id & CHUNK_MASK)
     return stored === key || (typeof key === 'object' && typeof stored === 'object' && compareKeys(stored, key) === 0)
   }
 
   keyOf(id: number): Key {
     return (this.chunks[id >>> CHUNK_BITS] as Chunk).keyAt(id & CHUNK_MASK)
+  }
+
+  /** Whether an entry id of this table, which may have been given up since, is that of a key. */
+  holds(id: number, key: Key): boolean {
+    return (this.chunks[id >>> CHUNK_BITS] as Chunk).holds(id & CHUNK_MASK, key)
   }
 
   sequenceOf(id: number): number {
@@ -532,7 +550,7 @@ export class TableStore {
     if (this.offHeap !== null) this.offHeap.discard(chunk.valueAt(i))
     this.residency.left(this, id, chunk.sequenceAt(i), chunk.sizeAt(i), chunk.valueAt(i) !== undefined)
     chunk.setSize(i, 0)
-    chunk.setKey(i, undefined)
+    chunk.clearKey(i)
     chunk.setValue(i, undefined)
     chunk.setMeta(i, undefined)
     chunk.setSequence(i, 0)
@@ -544,7 +562,7 @@ export class TableStore {
   isMovable(id: number): boolean {
     const chunk = this.chunks[id >>> CHUNK_BITS] as Chunk
     const i = id & CHUNK_MASK
-    return chunk.keyAt(i) !== undefined && chunk.valueAt(i) !== undefined && chunk.metaAt(i) === undefined
+    return !chunk.isFree(i) && chunk.valueAt(i) !== undefined && chunk.metaAt(i) === undefined
   }
 
   /** Gives an entry another id, which nobody may remember. */
@@ -553,11 +571,12 @@ export class TableStore {
     const source = this.chunks[id >>> CHUNK_BITS] as Chunk
     const target = this.chunks[to >>> CHUNK_BITS] as Chunk
     const key = source.keyAt(id & CHUNK_MASK)
-    target.take(to & CHUNK_MASK, source, id & CHUNK_MASK)
     const high = hashKey(key, this.maplet)
     this.maplet.replace(high, hashLow, id, to)
     const leaf = this.index.seekLeaf(key)
-    leaf.values[this.index.locate(leaf, key)] = to
+    const at = this.index.locate(leaf, key)
+    target.take(to & CHUNK_MASK, source, id & CHUNK_MASK)
+    leaf.values[at] = to
     if (this.expiring && this.deadlines.remove(id)) this.queueExpiry(to)
     this.places.give(id)
   }
@@ -642,10 +661,15 @@ export class TableStore {
     return new VarveError(error.code, `${error.message} (table '${this.spec.name}', key ${formatKey(key)})`, details)
   }
 
+  /** Bytes that a key takes in memory. */
+  sizeOfKey(key: Key): number {
+    return this.wordForm !== null && this.wordForm.split(key) ? WORDS_BYTES : sizeOfKey(key)
+  }
+
   /** Bytes that an entry counts for: those of its key and its stored value, or what the table's `sizeOf` says. */
   sizeOfEntry(key: Key, stored: unknown): number {
     const { sizeOf, resident } = this.spec
-    if (sizeOf === undefined) return sizeOfKey(key) + resident.sizeOf(stored)
+    if (sizeOf === undefined) return this.sizeOfKey(key) + resident.sizeOf(stored)
     const size = sizeOf(releaseKey(key), resident.release(stored))
     if (Number.isFinite(size) && size >= 0 && Math.ceil(size) <= MOST_SIZE) return Math.ceil(size)
     throw new VarveError(
@@ -661,7 +685,7 @@ export class TableStore {
     throw new VarveError('CAPACITY_EXCEEDED', message)
   }
 
-  /** Whether all keys are strings or numbers, which are handed out as they are. */
+  /** Whether all keys are strings, or numbers, or bigints, which are handed out as they are. */
   get plainKeys(): boolean {
     return this.index.kind !== KIND_MIXED
   }
@@ -677,11 +701,16 @@ export class TableStore {
     if (base !== null && this.base !== null) checkComplete(this, this.base, base)
   }
 
+  /** Estimated bytes of the index. */
+  get indexBytes(): number {
+    return this.index.size * this.indexEntryBytes
+  }
+
   /** Estimated bytes of the columns, index and maplet: what the table costs beyond keys and values. */
   overheadBytes(): number {
     const room = this.offHeap === null ? 0 : this.offHeap.arena.roomBytes
     const columns = this.places.bytes - this.entries * SLOTS_BYTES
-    return columns + this.maplet.bytes + this.index.size * INDEX_ENTRY_BYTES + this.versions * VERSION_BYTES + room
+    return columns + this.maplet.bytes + this.indexBytes + this.versions * VERSION_BYTES + room
   }
 }
 

@@ -335,7 +335,7 @@ export class TableView {
     const to = Math.max(0, from - RECALLED)
     for (let i = from; i >= to; i--) {
       const id = reads[i] as number
-      if (this.store.keyOf(id) === pending.key) {
+      if (this.store.holds(id, pending.key)) {
         pending.entry = id
         return
       }

@@ -4,7 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 
-import { codecs, Database, maps, table } from '../../src/index.ts'
+import { codecs, Database, maps, table, type Table } from '../../src/index.ts'
 import { collectGarbage } from '../api/fixtures.ts'
 import { Random } from '../support/random.ts'
 
@@ -64,13 +64,16 @@ describe('memoryUsage', () => {
     await db.close()
   })
 
-  it('of values outside of the heap', async () => {
+  it.each<[string, (i: bigint) => bigint]>([
+    ['in order', (i) => i],
+    ['at random', (i) => BigInt.asUintN(64, i * 0x9e37_79b9_7f4a_7c15n)],
+  ])('of values outside of the heap, under keys of 64 bits %s', async (_, keyOf) => {
     const records = maps.u64Bytes('records')
     const db = await Database.open()
     const before = await inUse()
     const handle = db.handle(records)
     const bytes = new Uint8Array(32).fill(7)
-    for (let i = 0n; i < 150_000n; i++) void handle.set(i, bytes)
+    for (let i = 0n; i < 150_000n; i++) void handle.set(keyOf(i), bytes)
     const grown = (await inUse()) - before
     const told = db.memoryUsage()
     console.log(`arena: grown ${grown / 150_000}, told ${told / 150_000}`)
@@ -99,19 +102,36 @@ describe('memoryUsage', () => {
     await db.close()
   })
 
-  it('of a cache at its limit: what the limit says, plus what is fixed', async () => {
-    const db = await Database.open<string, string>({ maxMemoryBytes: 8_000_000, eviction: 's3fifo' })
-    const handle = db.handle()
-    const before = await inUse()
-    for (let i = 0; i < 300_000; i++) void handle.set(`key:${i}`, `value number ${i} of many, many more`)
-    const grown = (await inUse()) - before
-    const told = db.memoryUsage()
-    console.log(`cache: grown ${grown}, told ${told}`)
-    expect(told).toBeGreaterThan(grown * 0.85)
-    expect(told).toBeLessThan(grown * 1.15)
-    expect(told).toBeLessThan(8_000_000 * 1.15)
-    await db.close()
-  })
+  it.each([
+    [
+      'strings',
+      table<string, string>('texts'),
+      (i: number) => [`key:${i}`, `value number ${i} of many, many more`] as const,
+    ],
+    [
+      '64 bits',
+      maps.u64String('numbered'),
+      (i: number) => [BigInt(i), `value number ${i} of many, many more`] as const,
+    ],
+  ] as const)(
+    'of a cache at its limit: what the limit says, plus what is fixed; keys of %s',
+    async (_, values, entry) => {
+      const db = await Database.open({ maxMemoryBytes: 8_000_000, eviction: 's3fifo' })
+      const handle = db.handle(values as Table<string | bigint, string>)
+      const before = await inUse()
+      for (let i = 0; i < 300_000; i++) {
+        const [key, value] = entry(i)
+        void handle.set(key, value)
+      }
+      const grown = (await inUse()) - before
+      const told = db.memoryUsage()
+      console.log(`cache: grown ${grown}, told ${told}`)
+      expect(told).toBeGreaterThan(grown * 0.85)
+      expect(told).toBeLessThan(grown * 1.15)
+      expect(told).toBeLessThan(8_000_000 * 1.15)
+      await db.close()
+    },
+  )
 
   it('counts what sizeOf says, to the byte, so that a limit of 500 bytes holds five entries of 100', async () => {
     const sized = table<string, string>('sized', { value: codecs.string(), sizeOf: () => 100 })

@@ -21,10 +21,13 @@ export function specOf(name = 'table', merge?: MergeOperator<unknown, never>, id
   }
 }
 
-/** @param seed of its hash */
-export function makeStore(seed?: number): TableStore {
+/**
+ * @param seed of its hash
+ * @param key name of its key codec
+ */
+export function makeStore(seed?: number, key: string | null = null): TableStore {
   const spec = specOf()
-  return new TableStore({ ...spec, maplet: { ...spec.maplet, seed } }, null, [], () => 0)
+  return new TableStore({ ...spec, key, maplet: { ...spec.maplet, seed } }, null, [], () => 0)
 }
 
 /** An engine in memory, without tables, whose time stands still. */

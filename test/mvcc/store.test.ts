@@ -256,6 +256,41 @@ describe('Chunk', () => {
     expect([chunk.keyAt(16), chunk.valueAt(16), chunk.sequenceAt(16)]).toEqual([undefined, undefined, 0])
   })
 
+  it('tells the key of an entry from what a free place has left of one, where keys are words', () => {
+    const chunk = new Chunk(makeStore(undefined, 'i64'), 16)
+    const state = (key: Key): boolean[] => [chunk.isFree(3), chunk.holds(3, key)]
+    // Its words are zeros.
+    expect(state(chunk.keyAt(3))).toEqual([true, false])
+    chunk.setKey(3, -7n)
+    chunk.setLeaf(3, 0)
+    expect([...state(-7n), chunk.keyAt(3)]).toEqual([false, true, -7n])
+    for (const other of [7n, -8n, 2n ** 64n - 7n, -7, '-7n']) expect(chunk.holds(3, other)).toBe(false)
+    chunk.clearKey(3)
+    expect(state(-7n)).toEqual([true, false])
+  })
+
+  it('refers to keys as soon as one has no words', () => {
+    const chunk = new Chunk(makeStore(undefined, 'u64'), 16)
+    for (let i = 0; i < 10; i++) {
+      chunk.setKey(i, 2n ** 63n + BigInt(i))
+      chunk.setValue(i, `v${i}`)
+      chunk.setLeaf(i, i)
+    }
+    chunk.clearKey(5)
+    chunk.setValue(5, undefined)
+    const words = chunk.bytes
+    chunk.setKey(12, 'a')
+    expect([chunk.words, chunk.bytes]).toEqual([null, words])
+    for (let round = 0; round < 2; round++) {
+      for (let i = 0; i < 16; i++) {
+        const expected = i < 10 && i !== 5 ? [2n ** 63n + BigInt(i), `v${i}`] : [i === 12 ? 'a' : undefined, undefined]
+        expect([chunk.keyAt(i), chunk.valueAt(i)]).toEqual(expected)
+        expect(chunk.isFree(i)).toBe(expected[0] === undefined)
+      }
+      chunk.grow()
+    }
+  })
+
   it('keeps neighbours apart', () => {
     fc.assert(
       fc.property(

@@ -7,7 +7,7 @@
  * W2  In memory, a key that was evicted after the sequence may be refused; it is never answered wrongly.
  */
 import { isDeepStrictEqual } from 'node:util'
-import { codecs, type Key, merges, type StructCodec, table, type Table } from '../../src/index.ts'
+import { codecs, type Key, keys, merges, type StructCodec, table, type Table } from '../../src/index.ts'
 import type { Random } from '../support/random.ts'
 
 export type Kind = 'plain' | 'sum' | 'bytes' | 'struct' | 'sized' | 'lease'
@@ -34,8 +34,8 @@ interface TableModel {
   readonly defaultMs: number
 }
 
-/** A table whatever its values are. */
-function untyped<V>(typed: Table<Key, V>): AnyTable {
+/** A table whatever its keys and values are. */
+function untyped<V, K extends Key = Key>(typed: Table<K, V>): AnyTable {
   return typed as unknown as AnyTable
 }
 
@@ -55,15 +55,20 @@ export const TABLES: readonly TableModel[] = [
   },
   {
     ...{ name: 'blobs', kind: 'bytes', keys: Array.from({ length: 12 }, (_, i) => BigInt(i)), defaultMs: 0 },
-    table: untyped<Uint8Array>(table('blobs', { value: codecs.bytes() })),
+    table: untyped(table<bigint, Uint8Array>('blobs', { key: keys.u64(), value: codecs.bytes() })),
   },
   {
     ...{ name: 'structs', kind: 'struct', keys: text('t', 12), defaultMs: 0 },
     table: untyped<never>(table('structs', { value: struct })),
   },
   {
-    ...{ name: 'weights', kind: 'sized', keys: text('w', 10), defaultMs: 0 },
-    table: table('weights', { sizeOf: (_key, value) => (value as { weight: number }).weight }),
+    ...{ name: 'weights', kind: 'sized', keys: Array.from({ length: 10 }, (_, i) => BigInt(i - 5)), defaultMs: 0 },
+    table: untyped(
+      table<bigint>('weights', {
+        key: keys.i64(),
+        sizeOf: (_key, value) => (value as { weight: number }).weight,
+      }),
+    ),
   },
   {
     ...{ name: 'leases', kind: 'lease', keys: text('l', 10), defaultMs: LEASE_MS },
