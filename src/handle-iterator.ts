@@ -6,7 +6,7 @@
  * ends. With updates in flight it is a tracked reader from the start, because what it has seen may have to be ordered.
  */
 import { conflictError } from './conflict-error.ts'
-import { advance, stepValue, type StepKind } from './iterate.ts'
+import { advance, readyStep, stepValue, type StepKind } from './iterate.ts'
 import type { Bounds } from './keys/index.ts'
 import { release, watchOver } from './leaks.ts'
 import type { LazyReader, ScanCursor, Txn } from './mvcc/index.ts'
@@ -50,6 +50,16 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
   }
 
   next(): IteratorResult<T, undefined> {
+    const { state } = this.#core
+    const txn = this.#txn
+    if (state.closed === null && (txn === null || txn.endedBy === null) && this.#kind !== 'expiring') {
+      const at = this.#cursor.takeReady()
+      if (at >= 0) return { value: readyStep(this.#cursor, at, this.#kind) as T, done: false }
+    }
+    return this.#nextAnyhow()
+  }
+
+  #nextAnyhow(): IteratorResult<T, undefined> {
     if (this.#done) return { value: undefined, done: true }
     const { state } = this.#core
     const ended = state.closed ?? this.#txn?.endedBy ?? null
@@ -78,6 +88,7 @@ export class HandleIterator<K, V, T> implements IterableIterator<T>, LazyReader 
   #end(): void {
     if (this.#done) return
     this.#done = true
+    this.#cursor.end()
     const { engine } = this.#core.state
     engine.lazy.remove(this)
     if (this.#watched) release(this)

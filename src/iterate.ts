@@ -43,6 +43,10 @@ export class RangeIterator<K, V, T> implements IterableIterator<T> {
   }
 
   next(): IteratorResult<T, undefined> {
+    if (this.#txn.state === ACTIVE && this.#kind !== 'expiring') {
+      const at = this.#cursor.takeReady()
+      if (at >= 0) return { value: readyStep(this.#cursor, at, this.#kind) as T, done: false }
+    }
     if (this.#done) return { value: undefined, done: true }
     if (this.#txn.state !== ACTIVE) {
       this.#done = true
@@ -57,8 +61,15 @@ export class RangeIterator<K, V, T> implements IterableIterator<T> {
 
   return(): IteratorResult<T, undefined> {
     this.#done = true
+    this.#cursor.end()
     return { value: undefined, done: true }
   }
+}
+
+/** What a step hands out that `takeReady` of the cursor has made, at that place: keys and values as they are. */
+export function readyStep(cursor: ScanCursor, at: number, kind: StepKind): unknown {
+  if (kind === 'entry') return [cursor.aheadKeys[at], cursor.aheadValues[at]]
+  return kind === 'key' ? cursor.aheadKeys[at] : cursor.aheadValues[at]
 }
 
 /** What one step of a scan hands out. */

@@ -271,3 +271,29 @@ export class Chunk {
     this.numbers = bigger.numbers
   }
 }
+
+/**
+ * Puts the newest values of `count` entries into an array: those whose ids stand in `ids` from `at` on, in steps of `step`. Returns
+ * whether all of them have one. Each is a cache miss, and as many of these overlap as iterations fit into what a processor has
+ * under way: so nothing else is done here.
+ */
+export function gatherHeads(
+  chunks: readonly Chunk[],
+  ids: readonly number[],
+  at: number,
+  step: number,
+  count: number,
+  into: unknown[],
+): boolean {
+  // What a module exports is looked up, and checked, wherever it is named.
+  const bits = CHUNK_BITS
+  const mask = CHUNK_MASK
+  let absent = 0
+  for (let i = 0, from = at; i < count; i++, from += step) {
+    const id = ids[from] as number
+    const value = (chunks[id >>> bits] as Chunk).valueAt(id & mask)
+    into[i] = value
+    if (value === undefined) absent++
+  }
+  return absent === 0
+}

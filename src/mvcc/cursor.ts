@@ -16,15 +16,19 @@
  * I6  A leaf becomes complete here when the walk of the base has passed from the leaf before to the leaf after and met no key
  *     without an entry, if neither the leaf nor the current state of the base has changed meanwhile: from the last key of the one
  *     to the first of the other is no less than the interval. Keys that the snapshot does not see count like others.
+ * I7  Steps [taken, ready) need nothing but to be handed out: there is no base to merge in, and neither a key nor a value that must
+ *     be looked at. They are off `remaining` already. Own writes that come meanwhile end that.
  *
- * Cost per step: one leaf slot and one column read; no allocation.
+ * Cost per step: one leaf slot and one column read; no allocation. What costs is the misses: of an entry's column, its key and its
+ * value. They are met in loops of few instructions, so that many overlap; a step is short for the same reason, as what its consumer
+ * looks at may be a miss too.
  */
 import { type Bounds, type Key, boundsBeyond, compareKeys } from '../keys/index.ts'
 import type { Leaf } from '../skiplist/core.ts'
 import type { Base, BaseHold, BaseScan } from './base.ts'
 import { ownBeyond } from './own-writes.ts'
 import type { RangeRead, ReadLevel } from './predicates.ts'
-import { CHUNK_BITS, CHUNK_MASK, type Chunk } from './chunk.ts'
+import { CHUNK_BITS, CHUNK_MASK, type Chunk, gatherHeads } from './chunk.ts'
 import { hasExpired, type TableStore } from './store.ts'
 import type { TableView, Txn } from './transaction.ts'
 import { EVICTED } from './version.ts'
@@ -78,11 +82,15 @@ export class ScanCursor {
   private atEdge = false
   private missedBefore = false
   // Looked ahead: keys and values [taken, filled) are the next ones.
-  private readonly aheadKeys: Key[] = []
-  private readonly aheadValues: unknown[] = []
+  readonly aheadKeys: Key[] = []
+  readonly aheadValues: unknown[] = []
   private taken = 0
   private filled = 0
+  /** I7. */
+  private ready = 0
   private room: number
+  /** Of no use but that it has to be found out; see {@link warm}. */
+  warmed = 0
   private lastAhead: Key | undefined = undefined
   /** Of the arena when it looked ahead; see O2 of off-heap.ts. */
   private epoch = 0
@@ -126,30 +134,88 @@ export class ScanCursor {
 
   /** Moves to the next key; false at the end. */
   next(): boolean {
+    const at = this.takeReady()
+    if (at < 0) return this.nextAnyhow()
+    this.key = this.aheadKeys[at] as Key
+    this.value = this.aheadValues[at]
+    this.isForeign = false
+    return true
+  }
+
+  /**
+   * Moves to the next key if that needs no more than a look at what is ready (I7). Returns where in `aheadKeys` and `aheadValues`
+   * the step is, or -1: then {@link next} says. Leaves `key` and `value` as they are.
+   */
+  takeReady(): number {
+    const at = this.taken
+    const { view, range } = this
+    if (at >= this.ready || (view !== null && view.writes !== null)) return -1
+    this.taken = at + 1
+    if (range !== null) {
+      if (this.bounds.reverse) range.lower = this.aheadKeys[at]
+      else range.upper = this.aheadKeys[at]
+    }
+    return at
+  }
+
+  /** Gives no further step. */
+  end(): void {
+    this.ready = 0
+    this.finished = true
+    this.leaf = null
+  }
+
+  private nextAnyhow(): boolean {
     if (this.finished) return false
+    if (this.ready > 0) this.settleReady()
     if (this.remaining <= 0) {
       this.finished = true
       return false
     }
-    const found = this.view === null || this.view.writes === null ? this.nextCommitted() : this.nextMerged(this.view)
+    const { view } = this
+    const hasOwn = view !== null && view.writes !== null
+    const found = hasOwn ? this.nextMerged(view) : this.nextCommitted()
     if (!found) {
       this.finish()
       return false
     }
     this.started = true
     this.remaining--
-    const range = this.range
-    if (range !== null) {
-      range.consumed = true
-      if (this.bounds.reverse) {
-        range.lower = this.key
-        range.lowerOpen = false
-      } else {
-        range.upper = this.key
-        range.upperOpen = false
-      }
-    }
+    this.tell()
+    if (!hasOwn) this.makeReady()
     return true
+  }
+
+  /** What was ready and has not been taken counts again; what was taken is known by its key. */
+  private settleReady(): void {
+    this.remaining += this.ready - this.taken
+    this.ready = 0
+    this.key = this.aheadKeys[this.taken - 1] as Key
+    this.isForeign = false
+  }
+
+  /** The range now ends with the key of the current step. */
+  private tell(): void {
+    const { range } = this
+    if (range === null) return
+    range.consumed = true
+    if (this.bounds.reverse) {
+      range.lower = this.key
+      range.lowerOpen = false
+    } else {
+      range.upper = this.key
+      range.upperOpen = false
+    }
+  }
+
+  /** I7. */
+  private makeReady(): void {
+    const { store } = this
+    if (this.base !== null || this.hasCommitted || !store.plainKeys) return
+    if (this.level === 'value' ? !store.allDirect || store.hasLost : store.offHeap !== null) return
+    const count = Math.min(this.filled - this.taken, this.remaining)
+    this.ready = this.taken + count
+    this.remaining -= count
   }
 
   /**
@@ -332,7 +398,11 @@ export class ScanCursor {
         (this.store.index.stamps[leaf.id] as number) <= this.snapshot
           ? this.takeHeads(leaf, room)
           : this.takeVersions(leaf, room)
-      if (this.filled > 0) return true
+      if (this.filled > 0) {
+        if (this.level === 'value')
+          this.warmed = warm(this.aheadKeys, this.filled) + warm(this.aheadValues, this.filled)
+        return true
+      }
       if (this.at !== this.stop) continue
       this.calm = leaf.complete ? this.calm + 1 : 0
       if (this.stopsHere) this.leaf = null
@@ -344,10 +414,18 @@ export class ScanCursor {
   private takeHeads(leaf: Leaf<Key, number>, room: number): number {
     const { keys, values } = leaf
     const { aheadKeys, aheadValues, stop } = this
-    const keepsAbsent = this.base !== null
     const { chunks, expiring, wordForm, index } = this.store
     const step = this.bounds.reverse ? -1 : 1
     let at = this.at
+    const count = Math.min(room, (stop - at) * step)
+    if (gatherHeads(chunks, values, at, step, count, aheadValues) && !expiring) {
+      for (let i = 0; i < count; i++, at += step)
+        aheadKeys[i] = wordForm === null ? (keys[at] as Key) : index.keyAt(leaf, at)
+      if (count > 0) this.lastAhead = aheadKeys[count - 1] as Key
+      this.at = at
+      return count
+    }
+    const keepsAbsent = this.base !== null
     let filled = 0
     for (; at !== stop && filled < room; at += step) {
       const id = values[at] as number
@@ -507,4 +585,11 @@ export class ScanCursor {
     this.own = ownBeyond(writes, this.bounds, this.started, this.key)
     return this.own
   }
+}
+
+/** Looks at how each of the items begins, so that their cache misses overlap before the consumer of the scan looks at them. */
+function warm(items: readonly unknown[], count: number): number {
+  let strings = 0
+  for (let i = 0; i < count; i++) if (typeof items[i] === 'string') strings++
+  return strings
 }

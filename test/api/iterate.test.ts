@@ -1,7 +1,7 @@
 /** Iterating: lazily, over one moment, while others write, until the consumer has had enough. */
 import { describe, expect, it } from 'vitest'
 
-import { codecs, table, type ValueCodec } from '../../src/index.ts'
+import { codecs, table, type ValueCodec, type VarveError } from '../../src/index.ts'
 import { collectGarbage, contents, open, thrown, turn, withEntries } from './fixtures.ts'
 import { clockThatSteps } from '../support/patience.ts'
 
@@ -240,6 +240,48 @@ describe('an iterator of a transaction', () => {
       tx.delete('c')
       expect([...iterator]).toEqual(['d', 'a'])
     })
+  })
+
+  it('counts its steps against the limit, own writes that come meanwhile among them (I7 of cursor.ts)', async () => {
+    const handle = await withEntries({ a: 1, b: 2, c: 3, d: 4, e: 5 })
+    await handle.transaction((tx) => {
+      const iterator = tx.keys({ limit: 4 })
+      expect([iterator.next().value, iterator.next().value]).toEqual(['a', 'b'])
+      tx.set('bb', 0)
+      expect([...iterator]).toEqual(['bb', 'c'])
+      const savepoint = tx.savepoint()
+      const another = tx.entries({ limit: 3 })
+      expect(another.next().value).toEqual(['a', 1])
+      tx.set('aa', 0)
+      tx.rollbackTo(savepoint)
+      expect([...another]).toEqual([
+        ['b', 2],
+        ['bb', 0],
+      ])
+    })
+  })
+
+  it.each([false, true])('depends on each step it has made, and on none to come (reverse: %s)', async (reverse) => {
+    for (const [steps, refused] of [
+      [2, false],
+      [3, true],
+      [4, true],
+    ] as const) {
+      const handle = await withEntries({ a: 1, b: 2, c: 3, d: 4, e: 5, other: 0 })
+      const reader = handle.begin()
+      const iterator = reader.entries({ gte: 'a', lte: 'e', reverse })
+      for (let i = 0; i < steps; i++) iterator.next()
+      await handle.transaction((tx) => {
+        tx.get('other')
+        tx.set('c', 30)
+      })
+      reader.set('other', 1)
+      const outcome = await reader.commit().then(
+        () => false,
+        (error: unknown) => (error as VarveError).code === 'SERIALIZATION_FAILURE',
+      )
+      expect([steps, outcome]).toEqual([steps, refused])
+    }
   })
 
   it('may delete everything it meets', async () => {
