@@ -372,13 +372,14 @@ export class Engine {
     const { log } = this
     if (kind === SET && log === null && this.isAlone(store) && this.setAlone(store, key, value, size, ttlMs))
       return true
-    const timeMs = log !== null || store.expiring || ttlMs !== Infinity ? this.options.timeMs() : 0
     const pending = new Pending(key)
     pending.kind = kind
     pending.value = value
     pending.size = size
-    pending.expiresAt = expiryAfter(timeMs, ttlMs)
     pending.entry = store.findFor(pending)
+    // Not before: what has just been loaded may be the first here that expires.
+    const timeMs = log !== null || store.expiring || ttlMs !== Infinity ? this.options.timeMs() : 0
+    pending.expiresAt = expiryAfter(timeMs, ttlMs)
     const present = pending.entry >= 0 && store.isLive(pending.entry, timeMs)
     if (kind === DELETE && !present) return false
     if (pending.entry < 0) this.admitNew(store, 1)

@@ -208,6 +208,29 @@ describe('a fork', () => {
     for (const fork of chain.reverse()) await fork.close()
   })
 
+  it('has nothing where something had expired before it began, whichever call comes first', async () => {
+    let time = 1_000_000
+    const db = open({ clock: () => time, ttl: { sweepIntervalMs: 0 } })
+    await db.handle().set('a', 1, { ttlMs: 100 })
+    await db.handle().set('b', 1, { ttlMs: 100 })
+    time += 100
+    for (const from of [db, db.fork()]) {
+      const deleting = from.fork()
+      expect(await deleting.handle().delete('a')).toBe(false)
+      expect(deleting.sequence).toBe(from.sequence)
+      await deleting.close()
+      const writing = from.fork()
+      const changes = writing.handle().watch({}, { before: true })
+      const first = changes.next()
+      await writing.handle().set('b', 2)
+      const { value: change } = await first
+      expect([change?.key, change?.before]).toEqual(['b', undefined])
+      await changes.return?.()
+      await writing.close()
+      if (from !== db) await from.close()
+    }
+  })
+
   it('does not stand on a parent that has nothing of its own', async () => {
     const db = open()
     await db.handle().set('a', 1)
