@@ -2,7 +2,7 @@
 import { getEventListeners } from 'node:events'
 import { describe, expect, it } from 'vitest'
 
-import { type Commit, type Cursor, keys, merges, table } from '../../src/index.ts'
+import { type Commit, type Cursor, keys, merges, table, type Table } from '../../src/index.ts'
 import { collectGarbage, failure, open, refusal, thrown, turn } from '../api/fixtures.ts'
 import { drain, line, orWaits, take } from './readers.ts'
 
@@ -220,6 +220,24 @@ describe('a reader that is too slow', () => {
     expect(db.stats().feed.bytes).toBeLessThanOrEqual(10_000)
     expect(db.stats().feed.commits).toBeLessThanOrEqual(5)
     await slow.return?.()
+  })
+
+  it('weighs keys as what it has of them: a bigint, also where the table has its words', async () => {
+    const weigh = async (things: Table<bigint, string>): Promise<number[]> => {
+      const db = open()
+      const slow = db.changes({ before: true })
+      const handle = db.handle(things)
+      await handle.set(1n, 'value')
+      const one = db.stats().feed.bytes
+      await handle.set(1n, 'another')
+      await handle.transaction((tx) => tx.delete(1n))
+      const all = db.stats().feed.bytes
+      await slow.return?.()
+      return [one, all]
+    }
+    const plain = await weigh(table('things'))
+    expect(plain[0]).toBeGreaterThan(0)
+    expect(await weigh(table('things', { key: keys.u64() }))).toEqual(plain)
   })
 })
 

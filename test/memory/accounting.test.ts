@@ -4,8 +4,9 @@
  */
 import { describe, expect, it } from 'vitest'
 
-import { codecs, Database, maps, table, type Table } from '../../src/index.ts'
+import { codecs, Database, keys, maps, table, type Table } from '../../src/index.ts'
 import { collectGarbage } from '../api/fixtures.ts'
+import { Directory } from '../persistence/directory.ts'
 import { Random } from '../support/random.ts'
 
 /** Heap and external memory, once nothing more goes. */
@@ -62,6 +63,26 @@ describe('memoryUsage', () => {
     expect(told).toBeGreaterThan(grown * 0.85)
     expect(told).toBeLessThan(grown * 1.15)
     await db.close()
+  })
+
+  it('counts keys of 64 bits by their words: 36 bytes less an entry, also after it came from a disk', async () => {
+    const count = 5000
+    const keyOf = (i: number): bigint => 2n ** 63n - BigInt(i)
+    const sizes = async (numbers: Table<bigint, number>): Promise<number[]> => {
+      using directory = new Directory()
+      const measured: number[] = []
+      for (const isFresh of [true, false])
+        await directory.session((db) => {
+          const handle = db.handle(numbers)
+          if (isFresh) for (let i = 0; i < count; i++) void handle.set(keyOf(i), i)
+          for (let i = 0; i < count; i++) expect(handle.get(keyOf(i))).toBe(i)
+          measured.push(handle.sizeBytes / count, db.stats().memory.indexBytes / count)
+        })
+      return measured
+    }
+    const plain = await sizes(table('numbers'))
+    const keyed = await sizes(table('numbers', { key: keys.u64() }))
+    expect(plain.map((bytes, i) => bytes - keyed[i]!)).toEqual([24, 12, 24, 12])
   })
 
   it.each<[string, (i: bigint) => bigint]>([
