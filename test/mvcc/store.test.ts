@@ -264,7 +264,7 @@ describe('Chunk', () => {
     chunk.setKey(3, -7n)
     chunk.setLeaf(3, 0)
     expect([...state(-7n), chunk.keyAt(3)]).toEqual([false, true, -7n])
-    for (const other of [7n, -8n, 2n ** 64n - 7n, -7, '-7n']) expect(chunk.holds(3, other)).toBe(false)
+    for (const other of [7n, -8n, 2n ** 32n - 7n, 2n ** 64n - 7n, -7, '-7n']) expect(chunk.holds(3, other)).toBe(false)
     chunk.clearKey(3)
     expect(state(-7n)).toEqual([true, false])
   })
