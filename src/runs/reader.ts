@@ -189,8 +189,8 @@ export class RunReader implements BlockSource {
   /** Closes the file and gives back what of it is cached. A second call does nothing. */
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#cache.drop(this.#blockSlots)
-    this.#cache.drop(this.#pageSlots)
+    this.#cache.blocks.drop(this.#blockSlots)
+    this.#cache.pages.drop(this.#pageSlots)
     await this.#file.close()
   }
 
@@ -210,7 +210,7 @@ export class RunReader implements BlockSource {
 
   cached(number: number): Block | null {
     const slot = this.#blockSlots[number] as number
-    return slot >= 0 ? (this.#cache.hit(slot) as Block) : null
+    return slot >= 0 ? (this.#cache.blocks.hit(slot) as Block) : null
   }
 
   read(number: number, length: number): Uint8Array {
@@ -227,7 +227,7 @@ export class RunReader implements BlockSource {
       this.path,
       this.index.offsetOf(number),
     )
-    if (isKept) this.#cache.insert(block, this.#blockSlots, number)
+    if (isKept) this.#cache.insert(block, this.#cache.blocks, this.#blockSlots, number)
     else this.#cache.misses++
     return block
   }
@@ -235,13 +235,13 @@ export class RunReader implements BlockSource {
   /** The maplet page of that number, from the cache or from the file. */
   page(number: number): MapletPage {
     const slot = this.#pageSlots[number] as number
-    if (slot >= 0) return this.#cache.hit(slot) as MapletPage
+    if (slot >= 0) return this.#cache.pages.hit(slot) as MapletPage
     const { index } = this
     const offset = this.#footer.pagesAt + number * PAGE_BYTES
     const bytes = this.#read(offset, new Uint8Array(PAGE_BYTES))
     const page = new MapletPage(bytes, number, this.#footer.shape, this.#runSeed, this.path, offset)
     index.checkPage(page, number)
-    this.#cache.insert(page, this.#pageSlots, number)
+    this.#cache.insert(page, this.#cache.pages, this.#pageSlots, number)
     return page
   }
 
@@ -249,13 +249,13 @@ export class RunReader implements BlockSource {
   #block(number: number, lasts: boolean): Block {
     const { index } = this
     const slot = this.#blockSlots[number] as number
-    if (slot >= 0) return this.#cache.hit(slot) as Block
+    if (slot >= 0) return this.#cache.blocks.hit(slot) as Block
     const offset = index.offsetOf(number)
     const length = index.lengthOf(number)
     const isKept = this.#cache.admits(length, partSeed(this.#runSeed, PART_BLOCK, number))
     const bytes = isKept || lasts ? new Uint8Array(length) : this.#cache.scratch(length)
     const block = new Block(this.#read(offset, bytes), number, this.#runSeed, this.path, offset)
-    if (isKept) this.#cache.insert(block, this.#blockSlots, number)
+    if (isKept) this.#cache.insert(block, this.#cache.blocks, this.#blockSlots, number)
     else this.#cache.misses++
     return block
   }

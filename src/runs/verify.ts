@@ -153,7 +153,7 @@ class Verification {
         const page = this.#decodePage(await this.#read(this.#pageOffset(number), PAGE_BYTES), index, number)
         page.check(this.#footer.blocks, this.#file.path, this.#pageOffset(number))
         this.#cells += page.cells
-        this.#cache.insert(page, this.#pageSlots, number)
+        this.#cache.insert(page, this.#cache.pages, this.#pageSlots, number)
         return true
       })
       if (isSound === undefined) this.#badPages.add(number)
@@ -282,12 +282,12 @@ class Verification {
   /** A page that has been found sound before. On this thread: it is rarely not cached, and a block is checked in one go. */
   #page(index: RunIndex, number: number): MapletPage {
     const slot = this.#pageSlots[number] as number
-    if (slot >= 0) return this.#cache.hit(slot) as MapletPage
+    if (slot >= 0) return this.#cache.pages.hit(slot) as MapletPage
     const bytes = new Uint8Array(PAGE_BYTES)
     const count = this.#file.readSync(bytes, this.#pageOffset(number))
     if (count !== PAGE_BYTES) throw corruption(this.#file.path, this.#pageOffset(number) + count, SHORTER)
     const page = this.#decodePage(bytes, index, number)
-    this.#cache.insert(page, this.#pageSlots, number)
+    this.#cache.insert(page, this.#cache.pages, this.#pageSlots, number)
     return page
   }
 
