@@ -9,8 +9,11 @@ import {
   type DatabaseEvents,
   type DatabaseOptions,
   type EvictionName,
+  type Key,
+  keys,
   merges,
   table,
+  type Table,
   type VarveError,
 } from '../../src/index.ts'
 import { Directory } from '../persistence/directory.ts'
@@ -42,6 +45,24 @@ async function onDisk(options: DatabaseOptions<string, string>): Promise<Databas
   })
   return db
 }
+
+describe('an entry', () => {
+  it('counts for 108 bytes beside key and value; for 96, the key included, where keys are of 64 bits', async () => {
+    const held = async <K extends Key>(
+      maxMemoryBytes: number,
+      things: Table<K, number>,
+      keyOf: (i: number) => K,
+    ): Promise<number> => {
+      await using db = await Database.open({ maxMemoryBytes })
+      const handle = db.handle(things)
+      for (let i = 0; i < 2000; i++) await handle.set(keyOf(i), i)
+      return handle.size
+    }
+    // Small integers take nothing besides.
+    expect(await held(108_000, table<number, number>('plain'), (i) => i)).toBe(1000)
+    expect(await held(96_000, table('keyed', { key: keys.i64() }), BigInt)).toBe(1000)
+  })
+})
 
 describe('MEMORY_LIMIT changes nothing', () => {
   it.each<[string, (db: Database<string, number>) => unknown]>([
