@@ -122,10 +122,12 @@ export class Residency {
 
   /**
    * Whether what a read has found below memory, and nobody need remember, is worth an entry of so many bytes: if there is room, or
-   * if it is asked for again within a while. Making room and an entry takes about as long as reading it once more.
+   * if it is asked for again within a while and somebody may be asked to leave: `ttl` names none of what never expires, `manual`
+   * nobody. Making room and an entry takes about as long as reading it once more.
    */
   admits(bytes: number, hash: number): boolean {
-    return this.door === null || this.used + bytes <= this.limit || this.door.knock(hash)
+    if (this.door === null || this.used + bytes <= this.limit) return true
+    return this.door.knock(hash) && this.policy !== null && this.policy.next() >= 0
   }
 
   /** Bytes that deciding who is in memory takes. */

@@ -427,6 +427,27 @@ describe('on disk', () => {
     expect(db.memoryUsage()).toBeGreaterThanOrEqual(2 ** 16 + 2 ** 24)
   })
 
+  it.each(['ttl', 'manual'] as const)(
+    'what get reads does not stay where %s lets nobody leave for it',
+    async (eviction) => {
+      const limited = { path: new Directory().path, maxMemoryBytes: 150_000, eviction }
+      const filling = await Database.open<string, string>({ path: limited.path })
+      for (let i = 0; i < 2000; i++) await filling.handle().set(`k${i}`, `${i}`.padEnd(200))
+      await filling.close()
+      const db = await Database.open<string, string>(limited)
+      onTestFinished(() => db.close())
+      for (let round = 0; round < 4; round++) {
+        for (let i = 0; i < 2000; i++) {
+          expect(db.handle().get(`k${i}`)).toBe(`${i}`.padEnd(200))
+          expect(db.handle().get(`k${i}`)).toBe(`${i}`.padEnd(200))
+        }
+      }
+      expect(db.memoryUsage()).toBeLessThanOrEqual(150_000 * 1.15)
+      expect(db.stats().tables['default']!.coldKeys).toBeGreaterThan(1000)
+      expect((await db.check()).problems).toEqual([])
+    },
+  )
+
   it('what get reads for want of room stays only if it is asked for again', async () => {
     let time = 1_700_000_000_000
     const directory = new Directory()
