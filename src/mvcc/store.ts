@@ -10,7 +10,8 @@
  *   key order ──skiplist leaf──> entry id
  *
  * Cost: 28 bytes of columns per entry (chunks of 4096, so growth moves nothing), about 10 in the maplet and 26 in the
- * index, besides key and value; where the columns have words of keys (keys/words.ts), 14 in the index. A point read is one hash, one or two cache lines of the maplet, one chunk.
+ * index, besides key and value; where the columns have words of keys (keys/words.ts), 14 in the index. A point read is one
+ * hash, one or two cache lines of the maplet, one chunk.
  *
  * I1  An entry id is either free or names a key that is in the maplet and in the index, exactly once in each.
  * I2  The head's sequence is above every sequence in its chain.

@@ -18,7 +18,8 @@
  * clears a mark that a hit has set, or evicts. Costs 21 bytes per slot beside the parts themselves.
  *
  * Once it is full, a block is kept only when it is read a second time within a while (the doorkeeper of door.ts), and the while is
- * as long as blocks have room. What is not kept can be read into one buffer, again and again. Long walks, which read ahead, fill what room there is and push out nothing.
+ * as long as blocks have room. What is not kept can be read into one buffer, again and again. Long walks, which read ahead,
+ * fill what room there is and push out nothing.
  */
 import { Door } from '../eviction/door.ts'
 

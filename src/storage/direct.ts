@@ -1,7 +1,6 @@
 /**
  * Writes of a synced file that pass the page cache by (`O_DIRECT`): one command to the device that is durable when it
- * returns, where a write by way of the cache is the same and the writing back of its pages. It saves the log 5 to 30 % of
- * each write (docs/performance.md).
+ * returns, where a write by way of the cache is the same and the writing back of its pages.
  *
  * The device takes whole sectors at places that are multiples of them, from memory that is aligned as it asks. What does not
  * fit goes by way of the cache; so does everything once the system has refused one such write, or a second descriptor. A
